@@ -1,0 +1,344 @@
+//! Forward and input gradient of a linear layer.
+//!
+//! ```text
+//! y[b,t,j]  += sum_i W[j,i] x[b,t,i] + bias[j]     the sum in 16 lanes over i
+//! dx[b,t,i] += sum_j W[j,i] dy[b,t,j]               a fold over j
+//! ```
+//!
+//! Plan, forward: tiles of dot products, `R` rows of `x` against `C` rows of `W`, each with its 16
+//! lanes in one, two or four vectors; the lanes are added up once at the end of the row. Input
+//! gradient: the matrix product of [`super::tile`], with `W` in the place of `x` and `j` in the place
+//! of `b`.
+
+use super::tile::{self, Ends, Out, Source, TileKernel, sweep};
+use crate::dims::check;
+use crate::simd::{REDUCTION_LANES, Simd};
+use crate::{Dims, Element, Error, Isa, Start};
+
+/// The forward product: `y[b,t,j] = y[b,t,j] + (sum_i W[j,i] x[b,t,i] + bias[j])`.
+///
+/// * `x [B, T, I]`, `weight [J, I]` (as `nn.Linear.weight`), `bias [J]` or none.
+/// * `y`: `[B, T, J]`; added to with [`Start::Resume`], overwritten as if it held `+0` and never read
+///   with [`Start::Fresh`].
+///
+/// # Errors
+/// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.
+///
+/// ```
+/// use pergrad_core::{Dims, Isa, Start, forward};
+/// let (x, w) = ([1.0f32, 2.0], [3.0, 4.0, 5.0, 6.0]);
+/// let mut y = [0.0; 2]; // B = 1, J = 2, I = 2
+/// forward(Isa::detect(), Dims::new(1, 2, 2), &x, &w, Some(&[0.5, -1.0]), Start::Fresh, &mut y)?;
+/// assert_eq!(y, [11.5, 16.0]);
+/// # Ok::<(), pergrad_core::Error>(())
+/// ```
+pub fn forward<T: Element>(
+    isa: Isa,
+    dims: Dims,
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    from: Start,
+    y: &mut [T],
+) -> Result<(), Error> {
+    check_forward(dims, x, weight, bias, y)?;
+    T::forward(isa, dims, x, weight, bias, from, y);
+    Ok(())
+}
+
+/// The gradient of the layer's input: `dx[b,t,i] = fold_j fma(dy[b,t,j], W[j,i], dx)`, `j` ascending.
+///
+/// * `dy [B, T, J]`, `weight [J, I]`.
+/// * `dx`: `[B, T, I]`; added to with [`Start::Resume`], overwritten and never read with
+///   [`Start::Fresh`].
+///
+/// # Errors
+/// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.
+///
+/// ```
+/// use pergrad_core::{Dims, Isa, Start, input_grad};
+/// let (dy, w) = ([1.0f32, -1.0], [3.0, 4.0, 5.0, 6.5]);
+/// let mut dx = [0.0; 2]; // B = 1, J = 2, I = 2
+/// input_grad(Isa::detect(), Dims::new(1, 2, 2), &dy, &w, Start::Fresh, &mut dx)?;
+/// assert_eq!(dx, [-2.0, -2.5]);
+/// # Ok::<(), pergrad_core::Error>(())
+/// ```
+pub fn input_grad<T: Element>(
+    isa: Isa,
+    dims: Dims,
+    dy: &[T],
+    weight: &[T],
+    from: Start,
+    dx: &mut [T],
+) -> Result<(), Error> {
+    check_input_grad(dims, dy, weight, dx)?;
+    T::input_grad(isa, dims, dy, weight, from, dx);
+    Ok(())
+}
+
+/// The checks of [`forward`].
+pub(crate) fn check_forward<T>(
+    dims: Dims,
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    y: &[T],
+) -> Result<(), Error> {
+    check("x", x.len(), dims.x_len()?)?;
+    check("weight", weight.len(), dims.weight_len()?)?;
+    if let Some(bias) = bias {
+        check("bias", bias.len(), dims.outputs)?;
+    }
+    check("y", y.len(), dims.y_len()?)
+}
+
+/// The checks of [`input_grad`].
+pub(crate) fn check_input_grad<T>(
+    dims: Dims,
+    dy: &[T],
+    weight: &[T],
+    dx: &[T],
+) -> Result<(), Error> {
+    check("dy", dy.len(), dims.y_len()?)?;
+    check("weight", weight.len(), dims.weight_len()?)?;
+    check("dx", dx.len(), dims.x_len()?)
+}
+
+struct InputGrad<T> {
+    ends: Ends<T>,
+    out: Out<T>,
+}
+
+impl<T: Element> TileKernel<T> for InputGrad<T> {
+    #[inline(always)]
+    unsafe fn tile<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
+        &mut self,
+        s: S,
+        src: Source<T>,
+        row: usize,
+        i: usize,
+        n: usize,
+    ) where
+        S: Simd<T>,
+    {
+        // SAFETY: the tile is inside dx, whose length was checked.
+        unsafe {
+            let out = self.out.at(row, i);
+            tile::grad::<T, S, ROWS, VECS, TAIL>(s, src, n, self.ends, out);
+        }
+    }
+}
+
+/// The loops of [`input_grad`]; lengths were checked.
+#[inline(always)]
+pub(crate) fn run_input_grad<T: Element, S: Simd<T>>(
+    s: S,
+    dims: Dims,
+    dy: &[T],
+    weight: &[T],
+    from: Start,
+    dx: &mut [T],
+) {
+    let Dims { batch, steps, outputs, inputs } = dims;
+    // `(b, t)` are the rows of this product, and the fold goes over `j`.
+    let src = Source {
+        batch: outputs,
+        steps: 1,
+        x: weight.as_ptr(),
+        x_stride: inputs,
+        dy: dy.as_ptr(),
+        dy_stride: 1,
+        dy_row: outputs,
+        weights: core::ptr::null(),
+    };
+    let out = Out { p: dx.as_mut_ptr(), stride: inputs };
+    let mut kernel = InputGrad { ends: Ends { start: from, scale: None }, out };
+    // B * T does not overflow unless I or J is 0, and then there is nothing to do.
+    let rows = if inputs == 0 { 0 } else { batch.wrapping_mul(steps) };
+    if dx.is_empty() {
+        return;
+    }
+    // SAFETY: the lengths of dy, weight and dx were checked against the extents.
+    unsafe {
+        if S::REGISTERS >= 32 {
+            sweep::<T, S, _, 6>(s, src, rows, inputs, &mut kernel);
+        } else {
+            sweep::<T, S, _, 4>(s, src, rows, inputs, &mut kernel);
+        }
+    }
+}
+
+/// What the forward product reads and writes.
+#[derive(Clone, Copy)]
+struct Forward<'a, T> {
+    x: *const T,
+    weight: *const T,
+    bias: Option<&'a [T]>,
+    from: Start,
+    y: *mut T,
+    inputs: usize,
+    outputs: usize,
+}
+
+/// Adds 16 lanes: `l` and `l + 8`, then `+ 4`, `+ 2`, `+ 1`.
+///
+/// # Safety
+/// None beyond the token: the lanes go through an array of their own.
+#[inline(always)]
+pub(crate) fn sum_lanes<T: Element, S: Simd<T>, const G: usize>(s: S, lanes: [S::V; G]) -> T {
+    let mut a = [T::ZERO; REDUCTION_LANES];
+    for (g, v) in lanes.into_iter().enumerate() {
+        // SAFETY: G * LANES = 16, the length of the array.
+        unsafe { s.store(a.as_mut_ptr().add(g * S::LANES), v) }
+    }
+    for half in [8, 4, 2, 1] {
+        for l in 0..half {
+            a[l] = a[l] + a[l + half];
+        }
+    }
+    a[0]
+}
+
+impl<T: Element> Forward<'_, T> {
+    /// The dot products of rows `row ..` of `x` with rows `j ..` of `W`.
+    ///
+    /// # Safety
+    /// `R` rows of `x` and `y` and `C` rows of `W` are inside.
+    #[inline(always)]
+    unsafe fn tile<S, const R: usize, const C: usize, const G: usize>(
+        self,
+        s: S,
+        row: usize,
+        j: usize,
+    ) where
+        S: Simd<T>,
+    {
+        // SAFETY: by contract; i + 16 <= inputs in the body, and the tail touches `rest` elements.
+        unsafe {
+            let x: [*const T; R] = core::array::from_fn(|r| self.x.add((row + r) * self.inputs));
+            let w: [*const T; C] = core::array::from_fn(|c| self.weight.add((j + c) * self.inputs));
+            let mut sums = [[[s.splat(T::ZERO); G]; C]; R];
+            let mut i = 0;
+            while i + REDUCTION_LANES <= self.inputs {
+                for g in 0..G {
+                    let at = i + g * S::LANES;
+                    let ws: [S::V; C] = each(|c| s.load(w[c].add(at)));
+                    for r in 0..R {
+                        let xs = s.load(x[r].add(at));
+                        for c in 0..C {
+                            sums[r][c][g] = s.fma(ws[c], xs, sums[r][c][g]);
+                        }
+                    }
+                }
+                i += REDUCTION_LANES;
+            }
+            for g in 0..G {
+                let at = i + g * S::LANES;
+                if at >= self.inputs {
+                    break;
+                }
+                // Lanes without an element multiply -0 and 0, which adds nothing to any sum.
+                let n = S::LANES.min(self.inputs - at);
+                for r in 0..R {
+                    let xs = s.load_first(x[r].add(at), n, T::ZERO);
+                    for c in 0..C {
+                        let ws = s.load_first(w[c].add(at), n, T::NEG_ZERO);
+                        sums[r][c][g] = s.fma(ws, xs, sums[r][c][g]);
+                    }
+                }
+            }
+            for (r, sums) in sums.into_iter().enumerate() {
+                for (c, lanes) in sums.into_iter().enumerate() {
+                    let mut sum = sum_lanes(s, lanes);
+                    if let Some(bias) = self.bias {
+                        sum = sum + *bias.get_unchecked(j + c);
+                    }
+                    let y = self.y.add((row + r) * self.outputs + j + c);
+                    *y = if self.from == Start::Resume { *y } else { T::ZERO } + sum;
+                }
+            }
+        }
+    }
+
+    /// Rows `row .. row + R` against all of `W`.
+    ///
+    /// # Safety
+    /// The rows are inside.
+    #[inline(always)]
+    unsafe fn rows<S, const R: usize, const C: usize, const G: usize>(self, s: S, row: usize)
+    where
+        S: Simd<T>,
+    {
+        let mut j = 0;
+        // SAFETY: j + C <= outputs, then j < outputs.
+        unsafe {
+            while j + C <= self.outputs {
+                self.tile::<S, R, C, G>(s, row, j);
+                j += C;
+            }
+            while j < self.outputs {
+                self.tile::<S, R, 1, G>(s, row, j);
+                j += 1;
+            }
+        }
+    }
+
+    /// All rows.
+    ///
+    /// # Safety
+    /// The lengths were checked against the extents.
+    #[inline(always)]
+    unsafe fn all<S, const R: usize, const C: usize, const G: usize>(self, s: S, rows: usize)
+    where
+        S: Simd<T>,
+    {
+        let mut row = 0;
+        // SAFETY: row + R <= rows, then row < rows.
+        unsafe {
+            while row + R <= rows {
+                self.rows::<S, R, C, G>(s, row);
+                row += R;
+            }
+            while row < rows {
+                self.rows::<S, 1, C, G>(s, row);
+                row += 1;
+            }
+        }
+    }
+}
+
+/// An array from its indices, without a closure's own code generation.
+#[inline(always)]
+fn each<V: Copy, const N: usize>(mut f: impl FnMut(usize) -> V) -> [V; N] {
+    core::array::from_fn(|n| f(n))
+}
+
+/// The loops of [`forward`]; lengths were checked.
+#[inline(always)]
+pub(crate) fn run_forward<T: Element, S: Simd<T>>(
+    s: S,
+    dims: Dims,
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    from: Start,
+    y: &mut [T],
+) {
+    let Dims { outputs, inputs, .. } = dims;
+    if y.is_empty() {
+        return;
+    }
+    let rows = y.len() / outputs;
+    let (x, weight, y) = (x.as_ptr(), weight.as_ptr(), y.as_mut_ptr());
+    let job = Forward { x, weight, bias, from, y, inputs, outputs };
+    // SAFETY: the lengths of x, weight, bias and y were checked against the extents.
+    unsafe {
+        match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
+            (32, 1) => job.all::<S, 4, 6, 1>(s, rows),
+            (32, 2) => job.all::<S, 3, 4, 2>(s, rows),
+            (_, 1) => job.all::<S, 2, 4, 1>(s, rows),
+            (_, 2) => job.all::<S, 2, 3, 2>(s, rows),
+            _ => job.all::<S, 1, 3, 4>(s, rows),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Squared norms of the per-example gradients, without materialising them.
+//!
+//! ```text
+//! T = 1:  ||G[b]||^2 = (sum_j (c[b] dy[b,j])^2) (sum_i x[b,i]^2)
+//! else    ||G[b]||^2 = sum_{j,i} G[b,j,i]^2,  G as in per_example_grad
+//! ```
+//!
+//! each sum in 16 lanes. Plan: for one step the norm of a product of vectors is the product of their
+//! norms (Goodfellow, "Efficient per-example gradient computations", 2015). For sequences `G` is made
+//! in registers, 16 columns at a time; unlike the Gram form `sum_{t,s} (dy_t dy_s) (x_t x_s)` this
+//! never cancels to a negative number.
+
+use super::linear::sum_lanes;
+use crate::dims::check;
+use crate::simd::{REDUCTION_LANES, Simd};
+use crate::{Batch, Element, Error, Isa, Start};
+
+/// The squared norm of each example's gradient of the weight, `sum_{j,i} G[b,j,i]^2`.
+///
+/// * `batch`: `x [B, T, I]`, `dy [B, T, J]` per example, example weights `c [B]` or none.
+/// * `from`: [`Start::Resume`] adds to what `norms` holds, so that layers add up; [`Start::Fresh`]
+///   overwrites and never reads.
+/// * `norms`: `[B]`.
+///
+/// BackPACK's `batch_l2` and the first step of clipping (Abadi et al. 2016); see
+/// [`bias_sq_norms`] for the bias' share.
+///
+/// # Errors
+/// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.
+///
+/// ```
+/// use pergrad_core::{Batch, Dims, Isa, Start, sq_norms};
+/// let (x, dy) = ([1.0f32, 2.0, 3.0, 4.0], [1.0f32, -2.0]);
+/// let mut norms = [0.0; 2]; // B = 2, J = 1, I = 2
+/// sq_norms(Isa::detect(), &Batch::new(Dims::new(2, 1, 2), &x, &dy), Start::Fresh, &mut norms)?;
+/// assert_eq!(norms, [5.0, 100.0]);
+/// # Ok::<(), pergrad_core::Error>(())
+/// ```
+pub fn sq_norms<T: Element>(
+    isa: Isa,
+    batch: &Batch<'_, T>,
+    from: Start,
+    norms: &mut [T],
+) -> Result<(), Error> {
+    batch.check()?;
+    check("sq_norms", norms.len(), batch.dims.batch)?;
+    T::sq_norms(isa, batch, from, norms);
+    Ok(())
+}
+
+/// The squared norm of each example's gradient of the bias, `sum_j (sum_t c[b] dy[b,t,j])^2`.
+///
+/// As [`sq_norms`]; `batch.x` is not looked at and may be empty.
+///
+/// # Errors
+/// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.
+///
+/// ```
+/// use pergrad_core::{Batch, Dims, Isa, Start, bias_sq_norms};
+/// let batch = Batch::new(Dims::new(2, 2, 0), &[], &[3.0f32, 4.0, 1.0, 0.0]);
+/// let mut norms = [100.0, 0.0];
+/// bias_sq_norms(Isa::detect(), &batch, Start::Resume, &mut norms)?; // added to the weight's
+/// assert_eq!(norms, [125.0, 1.0]);
+/// # Ok::<(), pergrad_core::Error>(())
+/// ```
+pub fn bias_sq_norms<T: Element>(
+    isa: Isa,
+    batch: &Batch<'_, T>,
+    from: Start,
+    norms: &mut [T],
+) -> Result<(), Error> {
+    batch.check_dy()?;
+    check("sq_norms", norms.len(), batch.dims.batch)?;
+    T::bias_sq_norms(isa, batch, from, norms);
+    Ok(())
+}
+
+/// Up to 16 elements of a sum over steps, `sum_t c dy[t] x[t, k ..]` or (without `dy`) `sum_t c x[t, k ..]`.
+struct Columns<T> {
+    x: *const T,
+    x_stride: usize,
+    dy: Option<*const T>,
+    dy_stride: usize,
+    weight: Option<T>,
+    steps: usize,
+}
+
+impl<T: Element> Columns<T> {
+    /// Squares columns `k .. k + min(16, rest)` into the lanes.
+    ///
+    /// # Safety
+    /// `rest` columns from `k` are inside.
+    #[inline(always)]
+    unsafe fn square<S, const G: usize>(&self, s: S, k: usize, rest: usize, lanes: &mut [S::V; G])
+    where
+        S: Simd<T>,
+    {
+        for (v, lane) in lanes.iter_mut().enumerate() {
+            let at = v * S::LANES;
+            if at >= rest {
+                break;
+            }
+            let n = S::LANES.min(rest - at);
+            let mut g = s.splat(T::ZERO);
+            for t in 0..self.steps {
+                // SAFETY: n columns from k + at are inside row t; so is element t of dy.
+                unsafe {
+                    let x = s.load_first(self.x.add(t * self.x_stride + k + at), n, T::ZERO);
+                    g = match (self.dy, self.weight) {
+                        (Some(dy), weight) => {
+                            let dy = *dy.add(t * self.dy_stride);
+                            let dy = s.splat(weight.map_or(dy, |c| c * dy));
+                            if t == 0 { s.mul(dy, x) } else { s.fma(dy, x, g) }
+                        }
+                        (None, weight) => {
+                            let x = weight.map_or(x, |c| s.mul(s.splat(c), x));
+                            if t == 0 { x } else { s.add(g, x) }
+                        }
+                    };
+                }
+            }
+            if n == S::LANES {
+                *lane = s.fma(g, g, *lane);
+            } else {
+                // Lanes without an element must stay as they are, a -0 included: multiply -0 and 0.
+                let mut padded = [[T::ZERO; REDUCTION_LANES], [T::NEG_ZERO; REDUCTION_LANES]];
+                // SAFETY: n < LANES <= 16 elements of arrays of 16.
+                unsafe {
+                    s.store_first(padded[0].as_mut_ptr(), n, g);
+                    s.store_first(padded[1].as_mut_ptr(), n, g);
+                    let (a, b) = (s.load(padded[0].as_ptr()), s.load(padded[1].as_ptr()));
+                    *lane = s.fma(a, b, *lane);
+                }
+            }
+        }
+    }
+
+    /// Squares all columns into the lanes.
+    ///
+    /// # Safety
+    /// `columns` columns are inside.
+    #[inline(always)]
+    unsafe fn square_all<S, const G: usize>(&self, s: S, columns: usize, lanes: &mut [S::V; G])
+    where
+        S: Simd<T>,
+    {
+        let mut k = 0;
+        while k < columns {
+            // SAFETY: the rest of the columns is inside.
+            unsafe { self.square(s, k, columns - k, lanes) }
+            k += REDUCTION_LANES;
+        }
+    }
+}
+
+/// The loops of [`sq_norms`] for `G` vectors of lanes.
+///
+/// # Safety
+/// Lengths were checked; `G * LANES` is 16.
+#[inline(always)]
+unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
+    s: S,
+    batch: &Batch<'_, T>,
+    from: Start,
+    norms: &mut [T],
+) {
+    let dims = batch.dims;
+    for (b, norm) in norms.iter_mut().enumerate() {
+        let weight = batch.example_weights.map(|c| c[b]);
+        let x = batch.x.as_ptr().wrapping_add(b * dims.steps * dims.inputs);
+        let dy = batch.dy.as_ptr().wrapping_add(b * dims.steps * dims.outputs);
+        let mut lanes = [s.splat(T::ZERO); G];
+        // SAFETY: example b is inside x and dy.
+        let square = unsafe {
+            if dims.steps == 1 {
+                let mut lanes_dy = lanes;
+                let row = |x, weight| Columns {
+                    x,
+                    x_stride: 0,
+                    dy: None,
+                    dy_stride: 0,
+                    weight,
+                    steps: 1,
+                };
+                row(dy, weight).square_all(s, dims.outputs, &mut lanes_dy);
+                row(x, None).square_all(s, dims.inputs, &mut lanes);
+                sum_lanes(s, lanes_dy) * sum_lanes(s, lanes)
+            } else {
+                for j in 0..dims.outputs {
+                    let columns = Columns {
+                        x,
+                        x_stride: dims.inputs,
+                        dy: Some(dy.wrapping_add(j)),
+                        dy_stride: dims.outputs,
+                        weight,
+                        steps: dims.steps,
+                    };
+                    columns.square_all(s, dims.inputs, &mut lanes);
+                }
+                sum_lanes(s, lanes)
+            }
+        };
+        *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
+    }
+}
+
+/// The loops of [`bias_sq_norms`] for `G` vectors of lanes.
+///
+/// # Safety
+/// Lengths were checked; `G * LANES` is 16.
+#[inline(always)]
+unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
+    s: S,
+    batch: &Batch<'_, T>,
+    from: Start,
+    norms: &mut [T],
+) {
+    let dims = batch.dims;
+    for (b, norm) in norms.iter_mut().enumerate() {
+        let columns = Columns {
+            x: batch.dy.as_ptr().wrapping_add(b * dims.steps * dims.outputs),
+            x_stride: dims.outputs,
+            dy: None,
+            dy_stride: 0,
+            weight: batch.example_weights.map(|c| c[b]),
+            steps: dims.steps,
+        };
+        let mut lanes = [s.splat(T::ZERO); G];
+        // SAFETY: example b is inside dy.
+        unsafe { columns.square_all(s, dims.outputs, &mut lanes) }
+        let square = sum_lanes(s, lanes);
+        *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
+    }
+}
+
+/// The loops of [`sq_norms`]; lengths were checked.
+#[inline(always)]
+pub(crate) fn run_sq_norms<T: Element, S: Simd<T>>(
+    s: S,
+    batch: &Batch<'_, T>,
+    from: Start,
+    norms: &mut [T],
+) {
+    // SAFETY: lengths were checked, and each arm has the number of vectors it names.
+    unsafe {
+        match REDUCTION_LANES / S::LANES {
+            1 => weight_norms::<T, S, 1>(s, batch, from, norms),
+            2 => weight_norms::<T, S, 2>(s, batch, from, norms),
+            _ => weight_norms::<T, S, 4>(s, batch, from, norms),
+        }
+    }
+}
+
+/// The loops of [`bias_sq_norms`]; lengths were checked.
+#[inline(always)]
+pub(crate) fn run_bias_sq_norms<T: Element, S: Simd<T>>(
+    s: S,
+    batch: &Batch<'_, T>,
+    from: Start,
+    norms: &mut [T],
+) {
+    // SAFETY: lengths were checked, and each arm has the number of vectors it names.
+    unsafe {
+        match REDUCTION_LANES / S::LANES {
+            1 => bias_norms::<T, S, 1>(s, batch, from, norms),
+            2 => bias_norms::<T, S, 2>(s, batch, from, norms),
+            _ => bias_norms::<T, S, 4>(s, batch, from, norms),
+        }
+    }
+}

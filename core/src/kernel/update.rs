@@ -1,0 +1,541 @@
+//! The optimizers, in place over slices.
+//!
+//! The formulas stand at [`MomentumConfig`](crate::MomentumConfig),
+//! [`RmspropConfig`](crate::RmspropConfig) and [`AdamConfig`](crate::AdamConfig), operation by
+//! operation in [`crate::reference`].
+//!
+//! Plan: a [`Rule`] updates one vector of parameters; [`run`] drives it over a stretch of them. The
+//! layer step drives the same rules over tiles whose gradient it has just made. A checked run is two
+//! passes: one that computes everything and stores nothing, looking for results that are not finite,
+//! then the one that commits.
+
+use crate::optim::DecayCoeff;
+use crate::simd::Simd;
+use crate::state::{AdamState, RmspropState, check_momentum, check_update};
+use crate::{
+    AdamCoeffs, AmsGrad, Element, Error, Isa, MomentumCoeffs, MomentumForm, RmspropCoeffs,
+};
+
+/// What a step does about gradients that are not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum NonFinite {
+    /// They propagate, as in every other library.
+    #[default]
+    Propagate,
+    /// The step computes everything first and commits only if every new parameter and every new state
+    /// is finite; otherwise it changes nothing and the error names the first bad index. Costs a
+    /// second pass.
+    Refuse,
+}
+
+/// One step of momentum, in place: see [`MomentumConfig`](crate::MomentumConfig) for the formula.
+///
+/// * `c`: the coefficients of this step.
+/// * `params`, `buffer`: updated in place; `buffer` is empty for
+///   [`MomentumForm::Plain`].
+/// * `grad`: the averaged gradient, like `params`.
+///
+/// # Errors
+/// [`Error::Length`]; [`Error::NonFinite`] if asked to refuse. Nothing is written then.
+///
+/// ```
+/// use pergrad_core::{Isa, MomentumConfig, NonFinite, update_momentum};
+/// let config = MomentumConfig::torch(0.5, 0.5)?;
+/// let (mut p, mut buf) = ([1.0f32], [0.0]);
+/// for t in 1..=2 {
+///     let c = config.step_coeffs(t)?;
+///     update_momentum(Isa::detect(), &c, &mut p, &[1.0], &mut buf, NonFinite::Propagate)?;
+/// }
+/// assert_eq!((p, buf), ([-0.25], [1.5]));
+/// # Ok::<(), pergrad_core::Error>(())
+/// ```
+pub fn update_momentum<T: Element>(
+    isa: Isa,
+    c: &MomentumCoeffs<T>,
+    params: &mut [T],
+    grad: &[T],
+    buffer: &mut [T],
+    non_finite: NonFinite,
+) -> Result<(), Error> {
+    check_momentum(c, params, grad, buffer)?;
+    let arrays = MomentumArrays::new(params, buffer);
+    T::update_momentum(isa, c, arrays, grad, non_finite)
+        .map_err(|index| name_bad(index, grad, None))
+}
+
+/// One step of RMSProp, in place: see [`RmspropConfig`](crate::RmspropConfig) for the formula.
+///
+/// * `c`: the coefficients of this step.
+/// * `params`, `state`: updated in place.
+/// * `grad`: the averaged gradient, like `params`.
+/// * `second`: the second moment (`grad_sq`, a variance, ..), or none for the square of `grad`.
+///
+/// # Errors
+/// [`Error::Length`]; [`Error::NonFinite`] if asked to refuse. Nothing is written then.
+///
+/// ```
+/// use pergrad_core::{Isa, NonFinite, RmspropConfig, RmspropState, Window, update_rmsprop};
+/// let config = RmspropConfig::new(0.5, Window::new(10.0)?); // exact mean: v = 4 after one step
+/// let (mut p, mut v) = ([1.0f32], [0.0]);
+/// let c = config.step_coeffs(1)?;
+/// let state = RmspropState::new(&mut v);
+/// update_rmsprop(Isa::detect(), &c, &mut p, &[1.0], Some(&[4.0]), state, NonFinite::Propagate)?;
+/// assert_eq!((p, v), ([0.75], [4.0]));
+/// # Ok::<(), pergrad_core::Error>(())
+/// ```
+pub fn update_rmsprop<T: Element>(
+    isa: Isa,
+    c: &RmspropCoeffs<T>,
+    params: &mut [T],
+    grad: &[T],
+    second: Option<&[T]>,
+    state: RmspropState<'_, T>,
+    non_finite: NonFinite,
+) -> Result<(), Error> {
+    check_update(params, grad, second)?;
+    state.check(c, params.len())?;
+    let arrays = RmspropArrays::new(params, state);
+    T::update_rmsprop(isa, c, arrays, grad, second, non_finite)
+        .map_err(|index| name_bad(index, grad, second))
+}
+
+/// One step of Adam or AdamW, in place: see [`AdamConfig`](crate::AdamConfig) for the formula.
+///
+/// * `c`: the coefficients of this step.
+/// * `params`, `state`: updated in place.
+/// * `grad`: the averaged gradient, like `params`.
+/// * `second`: the second moment (`grad_sq`, a variance, ..), or none for the square of `grad`.
+///
+/// # Errors
+/// [`Error::Length`]; [`Error::NonFinite`] if asked to refuse. Nothing is written then.
+///
+/// ```
+/// use pergrad_core::{AdamConfig, AdamState, Error, Isa, NonFinite, update_adam};
+/// let c = AdamConfig::torch(0.5)?.step_coeffs::<f32>(1)?;
+/// let (mut p, mut m, mut v) = ([1.0f32; 2], [0.0; 2], [0.0; 2]);
+/// let state = AdamState::new(&mut m, &mut v);
+/// update_adam(Isa::detect(), &c, &mut p, &[3.0, -3.0], None, state, NonFinite::Propagate)?;
+/// assert_eq!(p, [0.5, 1.5]); // the first step of Adam goes by the sign
+///
+/// let state = AdamState::new(&mut m, &mut v);
+/// let refused = update_adam(
+///     Isa::detect(), &c, &mut p, &[0.0, f32::NAN], None, state, NonFinite::Refuse);
+/// assert_eq!(refused, Err(Error::NonFinite { arg: "grad", index: 1 }));
+/// assert_eq!(p, [0.5, 1.5]); // as it was
+/// # Ok::<(), pergrad_core::Error>(())
+/// ```
+pub fn update_adam<T: Element>(
+    isa: Isa,
+    c: &AdamCoeffs<T>,
+    params: &mut [T],
+    grad: &[T],
+    second: Option<&[T]>,
+    state: AdamState<'_, T>,
+    non_finite: NonFinite,
+) -> Result<(), Error> {
+    check_update(params, grad, second)?;
+    state.check(c, params.len())?;
+    let arrays = AdamArrays::new(params, state);
+    T::update_adam(isa, c, arrays, grad, second, non_finite)
+        .map_err(|index| name_bad(index, grad, second))
+}
+
+/// The error for a step that would leave something not finite at `index`.
+fn name_bad<T: Element>(index: usize, grad: &[T], second: Option<&[T]>) -> Error {
+    let bad = |slice: &[T]| slice.get(index).is_some_and(|v| !v.is_finite());
+    let arg = match second {
+        _ if bad(grad) => "grad",
+        Some(second) if bad(second) => "second_moment",
+        _ => "params",
+    };
+    Error::NonFinite { arg, index }
+}
+
+/// How one vector of parameters is updated.
+pub(crate) trait Rule<T: Element>: Copy {
+    /// Updates parameters `at .. at + n` by their gradient and second moment (the square of the
+    /// gradient where there is none). Stores only if `WRITE`; else returns the lanes in which all
+    /// results are finite.
+    ///
+    /// # Safety
+    /// The elements are inside the arrays; `n` is `LANES`, or less if `TAIL`.
+    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        grad: S::V,
+        second: Option<S::V>,
+    ) -> u32;
+}
+
+/// Updates parameters `at .. at + n`, whose gradients begin at `grad`. Without `WRITE` nothing is
+/// stored and the first index with a result that is not finite is returned.
+///
+/// # Safety
+/// The parameters are inside the rule's arrays; `grad` and `second` are readable for `n` elements.
+#[inline(always)]
+pub(crate) unsafe fn run<T: Element, S: Simd<T>, R: Rule<T>, const WRITE: bool>(
+    s: S,
+    rule: R,
+    at: usize,
+    n: usize,
+    grad: *const T,
+    second: Option<*const T>,
+) -> Result<(), usize> {
+    let mut k = 0;
+    // SAFETY: k + LANES <= n, then the rest.
+    unsafe {
+        while k + S::LANES <= n {
+            let g = s.load(grad.add(k));
+            let sq = match second {
+                Some(p) => Some(s.load(p.add(k))),
+                None => None,
+            };
+            let finite = rule.vector::<S, false, WRITE>(s, at + k, S::LANES, g, sq);
+            if !WRITE && finite.trailing_ones() < S::LANES as u32 {
+                return Err(at + k + finite.trailing_ones() as usize);
+            }
+            k += S::LANES;
+        }
+        if k < n {
+            let rest = n - k;
+            let g = s.load_first(grad.add(k), rest, T::ZERO);
+            let sq = match second {
+                Some(p) => Some(s.load_first(p.add(k), rest, T::ZERO)),
+                None => None,
+            };
+            let finite = rule.vector::<S, true, WRITE>(s, at + k, rest, g, sq);
+            if !WRITE && finite.trailing_ones() < rest as u32 {
+                return Err(at + k + finite.trailing_ones() as usize);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The whole arrays, checked first if asked.
+///
+/// # Safety
+/// As [`run`], for all parameters.
+#[inline(always)]
+unsafe fn run_all<T: Element, S: Simd<T>, R: Rule<T>>(
+    s: S,
+    rule: R,
+    grad: &[T],
+    second: Option<&[T]>,
+    non_finite: NonFinite,
+) -> Result<(), usize> {
+    let second = second.map(<[T]>::as_ptr);
+    // SAFETY: by contract.
+    unsafe {
+        if non_finite == NonFinite::Refuse {
+            run::<T, S, R, false>(s, rule, 0, grad.len(), grad.as_ptr(), second)?;
+        }
+        run::<T, S, R, true>(s, rule, 0, grad.len(), grad.as_ptr(), second)
+    }
+}
+
+/// # Safety
+/// `n` elements of `p` are readable; `n` is `LANES`, or less if `TAIL`.
+#[inline(always)]
+unsafe fn load<T: Element, S: Simd<T>, const TAIL: bool>(s: S, p: *const T, n: usize) -> S::V {
+    // SAFETY: by contract.
+    unsafe { if TAIL { s.load_first(p, n, T::ZERO) } else { s.load(p) } }
+}
+
+/// Stores if `WRITE`; else tells in which lanes the value is finite.
+///
+/// # Safety
+/// `n` elements of `p` are writable; `n` is `LANES`, or less if `TAIL`.
+#[inline(always)]
+unsafe fn put<T: Element, S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+    s: S,
+    p: *mut T,
+    n: usize,
+    v: S::V,
+) -> u32 {
+    if !WRITE {
+        return s.finite(v);
+    }
+    // SAFETY: by contract.
+    unsafe { if TAIL { s.store_first(p, n, v) } else { s.store(p, v) } }
+    u32::MAX
+}
+
+/// The gradient with its sign and decay, and the parameter with its decay.
+#[inline(always)]
+fn decayed<T: Element, S: Simd<T>>(
+    s: S,
+    maximize: bool,
+    decay: DecayCoeff<T>,
+    p: S::V,
+    g: S::V,
+) -> (S::V, S::V) {
+    let g = if maximize { s.neg(g) } else { g };
+    match decay {
+        DecayCoeff::None => (p, g),
+        DecayCoeff::Coupled(d) => (p, s.fma(s.splat(d), p, g)),
+        DecayCoeff::Decoupled(d) => (s.fma(s.splat(-d), p, p), g),
+    }
+}
+
+/// `avg = fma(alpha, x - avg, avg)`
+#[inline(always)]
+fn average<T: Element, S: Simd<T>>(s: S, alpha: T, x: S::V, avg: S::V) -> S::V {
+    s.fma(s.splat(alpha), s.sub(x, avg), avg)
+}
+
+/// `sqrt(v + inside) + outside`
+#[inline(always)]
+fn denominator<T: Element, S: Simd<T>>(s: S, v: S::V, inside: T, outside: T) -> S::V {
+    s.add(s.sqrt(s.add(v, s.splat(inside))), s.splat(outside))
+}
+
+/// The arrays of momentum.
+#[derive(Clone, Copy)]
+pub struct MomentumArrays<T> {
+    params: *mut T,
+    buffer: *mut T,
+}
+
+impl<T> MomentumArrays<T> {
+    pub(crate) fn new(params: &mut [T], buffer: &mut [T]) -> Self {
+        MomentumArrays { params: params.as_mut_ptr(), buffer: buffer.as_mut_ptr() }
+    }
+}
+
+/// One step of momentum.
+#[derive(Clone, Copy)]
+pub(crate) struct Momentum<'a, T>(pub(crate) &'a MomentumCoeffs<T>, pub(crate) MomentumArrays<T>);
+
+impl<T: Element> Rule<T> for Momentum<'_, T> {
+    #[inline(always)]
+    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        grad: S::V,
+        _second: Option<S::V>,
+    ) -> u32 {
+        let Momentum(c, arrays) = self;
+        // SAFETY: at .. at + n is inside the arrays by contract; the buffer is as long as the
+        // parameters wherever the form has one.
+        unsafe {
+            let p_at = arrays.params.add(at);
+            let (p, g) =
+                decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let mut finite = u32::MAX;
+            let direction = if c.form == MomentumForm::Plain {
+                g
+            } else {
+                let buffer_at = arrays.buffer.add(at);
+                let mut buffer = load::<T, S, TAIL>(s, buffer_at, n);
+                let sum = c.form == MomentumForm::Sum;
+                buffer = if sum {
+                    s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.gain), g))
+                } else {
+                    average(s, c.alpha, g, buffer)
+                };
+                finite &= put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
+                match (c.nesterov, sum) {
+                    (false, _) => buffer,
+                    (true, true) => {
+                        s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.look_ahead), g))
+                    }
+                    (true, false) => average(s, c.alpha, g, buffer),
+                }
+            };
+            let p = s.fma(s.splat(-c.step), direction, p);
+            finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
+        }
+    }
+}
+
+/// The arrays of RMSProp.
+#[derive(Clone, Copy)]
+pub struct RmspropArrays<T> {
+    params: *mut T,
+    exp_avg_sq: *mut T,
+    exp_avg: *mut T,
+    momentum_buffer: *mut T,
+}
+
+impl<T> RmspropArrays<T> {
+    pub(crate) fn new(params: &mut [T], state: RmspropState<'_, T>) -> Self {
+        RmspropArrays {
+            params: params.as_mut_ptr(),
+            exp_avg_sq: state.exp_avg_sq.as_mut_ptr(),
+            exp_avg: state.exp_avg.as_mut_ptr(),
+            momentum_buffer: state.momentum_buffer.as_mut_ptr(),
+        }
+    }
+}
+
+/// One step of RMSProp.
+#[derive(Clone, Copy)]
+pub(crate) struct Rmsprop<'a, T>(pub(crate) &'a RmspropCoeffs<T>, pub(crate) RmspropArrays<T>);
+
+impl<T: Element> Rule<T> for Rmsprop<'_, T> {
+    #[inline(always)]
+    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        grad: S::V,
+        second: Option<S::V>,
+    ) -> u32 {
+        let Rmsprop(c, arrays) = self;
+        // SAFETY: at .. at + n is inside the arrays by contract; `exp_avg` and the momentum buffer
+        // are as long as the parameters wherever they are used.
+        unsafe {
+            let p_at = arrays.params.add(at);
+            let (p, g) =
+                decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let sq = match second {
+                Some(second) => second,
+                None => s.mul(g, g),
+            };
+            let sq_at = arrays.exp_avg_sq.add(at);
+            let exp_avg_sq = average(s, c.alpha, sq, load::<T, S, TAIL>(s, sq_at, n));
+            let mut finite = put::<T, S, TAIL, WRITE>(s, sq_at, n, exp_avg_sq);
+            let mut v = s.mul(exp_avg_sq, s.splat(c.scale));
+            if c.centered {
+                let avg_at = arrays.exp_avg.add(at);
+                let exp_avg = average(s, c.alpha, g, load::<T, S, TAIL>(s, avg_at, n));
+                finite &= put::<T, S, TAIL, WRITE>(s, avg_at, n, exp_avg);
+                let a = s.mul(exp_avg, s.splat(c.scale));
+                v = s.max_or(s.splat(T::ZERO), s.fma(s.neg(a), a, v));
+            }
+            let q = s.div(g, denominator(s, v, c.eps_inside, c.eps_outside));
+            let mut direction = s.mul(s.splat(c.gain), q);
+            if c.momentum {
+                let buffer_at = arrays.momentum_buffer.add(at);
+                let beta = s.splat(c.beta);
+                let buffer = s.fma(beta, load::<T, S, TAIL>(s, buffer_at, n), direction);
+                finite &= put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
+                direction = if c.nesterov { s.fma(beta, buffer, direction) } else { buffer };
+            }
+            let p = s.fma(s.splat(-c.step), direction, p);
+            finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
+        }
+    }
+}
+
+/// The arrays of Adam.
+#[derive(Clone, Copy)]
+pub struct AdamArrays<T> {
+    params: *mut T,
+    exp_avg: *mut T,
+    exp_avg_sq: *mut T,
+    max_exp_avg_sq: *mut T,
+}
+
+impl<T> AdamArrays<T> {
+    pub(crate) fn new(params: &mut [T], state: AdamState<'_, T>) -> Self {
+        AdamArrays {
+            params: params.as_mut_ptr(),
+            exp_avg: state.exp_avg.as_mut_ptr(),
+            exp_avg_sq: state.exp_avg_sq.as_mut_ptr(),
+            max_exp_avg_sq: state.max_exp_avg_sq.as_mut_ptr(),
+        }
+    }
+}
+
+/// One step of Adam.
+#[derive(Clone, Copy)]
+pub(crate) struct Adam<'a, T>(pub(crate) &'a AdamCoeffs<T>, pub(crate) AdamArrays<T>);
+
+impl<T: Element> Rule<T> for Adam<'_, T> {
+    #[inline(always)]
+    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        grad: S::V,
+        second: Option<S::V>,
+    ) -> u32 {
+        let Adam(c, arrays) = self;
+        // SAFETY: at .. at + n is inside the arrays by contract; `max_exp_avg_sq` is as long as the
+        // parameters with AMSGrad.
+        unsafe {
+            let p_at = arrays.params.add(at);
+            let (p, g) =
+                decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let sq = match second {
+                Some(second) => second,
+                None => s.mul(g, g),
+            };
+            let avg_at = arrays.exp_avg.add(at);
+            let exp_avg = average(s, c.alpha, g, load::<T, S, TAIL>(s, avg_at, n));
+            let mut finite = put::<T, S, TAIL, WRITE>(s, avg_at, n, exp_avg);
+            let sq_at = arrays.exp_avg_sq.add(at);
+            let exp_avg_sq = average(s, c.alpha_sq, sq, load::<T, S, TAIL>(s, sq_at, n));
+            finite &= put::<T, S, TAIL, WRITE>(s, sq_at, n, exp_avg_sq);
+            let scale = s.splat(c.scale_sq);
+            let v = if c.amsgrad == AmsGrad::Off {
+                s.mul(exp_avg_sq, scale)
+            } else {
+                let max_at = arrays.max_exp_avg_sq.add(at);
+                let max = load::<T, S, TAIL>(s, max_at, n);
+                let corrected = c.amsgrad == AmsGrad::Corrected;
+                let candidate = if corrected { s.mul(exp_avg_sq, scale) } else { exp_avg_sq };
+                let max = s.max_or(max, candidate);
+                finite &= put::<T, S, TAIL, WRITE>(s, max_at, n, max);
+                if corrected { max } else { s.mul(max, scale) }
+            };
+            let direction = if c.nesterov {
+                s.fma(s.splat(c.gain_avg), exp_avg, s.mul(s.splat(c.gain_grad), g))
+            } else {
+                exp_avg
+            };
+            let q = s.div(direction, denominator(s, v, c.eps_inside, c.eps_outside));
+            let p = s.fma(s.splat(-c.step), q, p);
+            finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
+        }
+    }
+}
+
+/// The loops of [`update_momentum`]; lengths were checked.
+#[inline(always)]
+pub(crate) fn run_momentum<T: Element, S: Simd<T>>(
+    s: S,
+    c: &MomentumCoeffs<T>,
+    arrays: MomentumArrays<T>,
+    grad: &[T],
+    non_finite: NonFinite,
+) -> Result<(), usize> {
+    // SAFETY: the arrays are as long as `grad`: checked.
+    unsafe { run_all(s, Momentum(c, arrays), grad, None, non_finite) }
+}
+
+/// The loops of [`update_rmsprop`]; lengths were checked.
+#[inline(always)]
+pub(crate) fn run_rmsprop<T: Element, S: Simd<T>>(
+    s: S,
+    c: &RmspropCoeffs<T>,
+    arrays: RmspropArrays<T>,
+    grad: &[T],
+    second: Option<&[T]>,
+    non_finite: NonFinite,
+) -> Result<(), usize> {
+    // SAFETY: the arrays are as long as `grad`: checked.
+    unsafe { run_all(s, Rmsprop(c, arrays), grad, second, non_finite) }
+}
+
+/// The loops of [`update_adam`]; lengths were checked.
+#[inline(always)]
+pub(crate) fn run_adam<T: Element, S: Simd<T>>(
+    s: S,
+    c: &AdamCoeffs<T>,
+    arrays: AdamArrays<T>,
+    grad: &[T],
+    second: Option<&[T]>,
+    non_finite: NonFinite,
+) -> Result<(), usize> {
+    // SAFETY: the arrays are as long as `grad`: checked.
+    unsafe { run_all(s, Adam(c, arrays), grad, second, non_finite) }
+}

@@ -1,0 +1,101 @@
+//! The vector vocabulary that kernels are written in: one small trait, one file a backend.
+//!
+//! A *token* ([`Portable`], and on x86 `Avx2` and `Avx512`) is a zero-sized value whose possession
+//! proves that the CPU has the instructions; only a check of the CPU makes one. Kernels are generic
+//! over the token, `#[inline(always)]`, and become real functions only in [`crate::dispatch`], where
+//! the compiler is told which instructions it may use. One lost `#[inline(always)]` on the way turns
+//! every operation into a call through memory.
+//!
+//! Every operation rounds once, like the scalar operation of the same name on each lane.
+
+use crate::Element;
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub(crate) mod avx2;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub(crate) mod avx512;
+pub(crate) mod fma;
+pub(crate) mod portable;
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub use avx2::Avx2;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub use avx512::Avx512;
+pub use portable::Portable;
+
+/// Lanes of the reductions along a contiguous axis, on every ISA and for both types.
+pub(crate) const REDUCTION_LANES: usize = 16;
+
+/// Vectors of `T` and what kernels do with them.
+///
+/// # Safety
+/// An implementor promises that holding the token proves the CPU's features, that each operation has
+/// the bits of the scalar one on every lane, and that the memory operations touch exactly the
+/// elements that they name.
+pub(crate) unsafe trait Simd<T: Element>: Copy {
+    /// A vector of [`Self::LANES`] elements.
+    type V: Copy;
+    /// Elements in a vector; divides [`REDUCTION_LANES`].
+    const LANES: usize;
+    /// Vector registers of the architecture, from which kernels choose their tiles.
+    const REGISTERS: usize;
+
+    /// `x` in every lane.
+    fn splat(self, x: T) -> Self::V;
+
+    /// # Safety
+    /// `p` is readable for `LANES` elements; no alignment is needed.
+    unsafe fn load(self, p: *const T) -> Self::V;
+
+    /// The first `n` lanes from memory, `fill` in the others.
+    ///
+    /// # Safety
+    /// `n <= LANES`, and `p` is readable for `n` elements; no others are touched.
+    unsafe fn load_first(self, p: *const T, n: usize, fill: T) -> Self::V;
+
+    /// # Safety
+    /// `p` is writable for `LANES` elements; no alignment is needed.
+    unsafe fn store(self, p: *mut T, v: Self::V);
+
+    /// The first `n` lanes to memory.
+    ///
+    /// # Safety
+    /// `n <= LANES`, and `p` is writable for `n` elements; no others are touched.
+    unsafe fn store_first(self, p: *mut T, n: usize, v: Self::V);
+
+    /// A store that passes the caches by, where there is such a thing; [`Self::fence`] ends a run.
+    ///
+    /// # Safety
+    /// As [`Self::store`], and `p` is aligned to the vector.
+    unsafe fn stream(self, p: *mut T, v: Self::V) {
+        // SAFETY: the caller's obligations include those of a plain store.
+        unsafe { self.store(p, v) }
+    }
+
+    /// Orders streamed stores before whatever follows.
+    fn fence(self) {}
+
+    /// Asks for the cache line at `p`, which may be any address.
+    fn prefetch(self, p: *const T) {
+        let _ = p;
+    }
+
+    /// `a + b`
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`, correctly rounded
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The correctly rounded square root.
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// `a * b + c`, rounded once
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `-a`
+    fn neg(self, a: Self::V) -> Self::V;
+    /// `if a > b { a } else { b }`
+    fn max_or(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Bit `l` is set where lane `l` is finite.
+    fn finite(self, a: Self::V) -> u32;
+}

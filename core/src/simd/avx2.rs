@@ -1,0 +1,157 @@
+//! AVX2 and FMA: 256-bit vectors, 16 registers.
+
+use super::Simd;
+#[cfg(target_arch = "x86")]
+use core::arch::x86::*;
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::*;
+
+cpufeatures::new!(detect, "avx2", "fma");
+
+/// The token of the AVX2 backend: proof that CPU and operating system have AVX2 and FMA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// The token, if this CPU and its operating system have AVX2 and FMA.
+    ///
+    /// ```
+    /// if let Some(token) = pergrad_core::simd::Avx2::new() {
+    ///     assert_eq!(pergrad_core::Isa::Avx2(token).name(), "avx2");
+    /// }
+    /// ```
+    pub fn new() -> Option<Self> {
+        detect::get().then_some(Avx2(()))
+    }
+}
+
+/// `MASKS[LANES - n..]` selects the first `n` lanes.
+static MASK_32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+static MASK_64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
+
+// SAFETY (for both implementations): `Avx2` exists only where the CPU was seen to have AVX2 and FMA,
+// the intrinsics are IEEE operations on each lane, and the masked memory operations touch selected
+// lanes only.
+macro_rules! avx2 {
+    ($T:ident, $V:ident, $lanes:literal, $masks:ident, $abs:expr,
+     $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $maskload:ident, $maskstore:ident,
+     $cast:ident, $blendv:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fmadd:ident,
+     $xor:ident, $and:ident, $max:ident, $cmp:ident, $movemask:ident) => {
+        // SAFETY: see above the macro.
+        unsafe impl Simd<$T> for Avx2 {
+            type V = $V;
+            const LANES: usize = $lanes;
+            const REGISTERS: usize = 16;
+
+            #[inline(always)]
+            fn splat(self, x: $T) -> $V {
+                // SAFETY: the token proves AVX2.
+                unsafe { $set1(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const $T) -> $V {
+                // SAFETY: the token proves AVX2; readable by contract.
+                unsafe { $loadu(p) }
+            }
+            #[inline(always)]
+            unsafe fn load_first(self, p: *const $T, n: usize, fill: $T) -> $V {
+                // SAFETY: the token proves AVX2; n <= LANES keeps the mask load inside the table;
+                // masked lanes of `p` are not touched.
+                unsafe {
+                    let mask = _mm256_loadu_si256($masks.as_ptr().add($lanes - n).cast());
+                    $blendv($set1(fill), $maskload(p, mask), $cast(mask))
+                }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $T, v: $V) {
+                // SAFETY: the token proves AVX2; writable by contract.
+                unsafe { $storeu(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, p: *mut $T, n: usize, v: $V) {
+                // SAFETY: as in `load_first`.
+                unsafe {
+                    let mask = _mm256_loadu_si256($masks.as_ptr().add($lanes - n).cast());
+                    $maskstore(p, mask, v)
+                }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $T, v: $V) {
+                // SAFETY: the token proves AVX2; writable and aligned by contract.
+                unsafe { $stream(p, v) }
+            }
+            #[inline(always)]
+            fn fence(self) {
+                // SAFETY: the token proves AVX2, hence SSE.
+                unsafe { _mm_sfence() }
+            }
+            #[inline(always)]
+            fn prefetch(self, p: *const $T) {
+                // SAFETY: the token proves AVX2, hence SSE; a prefetch of any address is allowed.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
+            #[inline(always)]
+            fn add(self, a: $V, b: $V) -> $V {
+                // SAFETY: the token proves AVX2.
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            fn sub(self, a: $V, b: $V) -> $V {
+                // SAFETY: the token proves AVX2.
+                unsafe { $sub(a, b) }
+            }
+            #[inline(always)]
+            fn mul(self, a: $V, b: $V) -> $V {
+                // SAFETY: the token proves AVX2.
+                unsafe { $mul(a, b) }
+            }
+            #[inline(always)]
+            fn div(self, a: $V, b: $V) -> $V {
+                // SAFETY: the token proves AVX2.
+                unsafe { $div(a, b) }
+            }
+            #[inline(always)]
+            fn sqrt(self, a: $V) -> $V {
+                // SAFETY: the token proves AVX2.
+                unsafe { $sqrt(a) }
+            }
+            #[inline(always)]
+            fn fma(self, a: $V, b: $V, c: $V) -> $V {
+                // SAFETY: the token proves FMA.
+                unsafe { $fmadd(a, b, c) }
+            }
+            #[inline(always)]
+            fn neg(self, a: $V) -> $V {
+                // SAFETY: the token proves AVX2.
+                unsafe { $xor(a, $set1(-0.0)) }
+            }
+            #[inline(always)]
+            fn max_or(self, a: $V, b: $V) -> $V {
+                // SAFETY: the token proves AVX2. The instruction returns its second operand unless
+                // the first is greater.
+                unsafe { $max(a, b) }
+            }
+            #[inline(always)]
+            fn finite(self, a: $V) -> u32 {
+                // SAFETY: the token proves AVX2. NaN compares false.
+                unsafe {
+                    let magnitude = $and(a, $set1($T::from_bits($abs)));
+                    $movemask($cmp::<_CMP_LT_OQ>(magnitude, $set1($T::INFINITY))) as u32
+                }
+            }
+        }
+    };
+}
+
+avx2!(
+    f32, __m256, 8, MASK_32, 0x7fff_ffff,
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_stream_ps, _mm256_maskload_ps, _mm256_maskstore_ps,
+    _mm256_castsi256_ps, _mm256_blendv_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_sqrt_ps, _mm256_fmadd_ps,
+    _mm256_xor_ps, _mm256_and_ps, _mm256_max_ps, _mm256_cmp_ps, _mm256_movemask_ps
+);
+avx2!(
+    f64, __m256d, 4, MASK_64, 0x7fff_ffff_ffff_ffff,
+    _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_stream_pd, _mm256_maskload_pd, _mm256_maskstore_pd,
+    _mm256_castsi256_pd, _mm256_blendv_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_sqrt_pd, _mm256_fmadd_pd,
+    _mm256_xor_pd, _mm256_and_pd, _mm256_max_pd, _mm256_cmp_pd, _mm256_movemask_pd
+);

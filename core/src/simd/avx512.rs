@@ -1,0 +1,146 @@
+//! AVX-512 (F, BW, DQ, VL): 512-bit vectors, 32 registers, a mask for every tail.
+
+use super::Simd;
+#[cfg(target_arch = "x86")]
+use core::arch::x86::*;
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::*;
+
+cpufeatures::new!(detect, "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl");
+
+/// The token of the AVX-512 backend: proof that CPU and operating system have F, BW, DQ and VL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// The token, if this CPU and its operating system have AVX-512 F, BW, DQ and VL.
+    ///
+    /// ```
+    /// if let Some(token) = pergrad_core::simd::Avx512::new() {
+    ///     assert_eq!(pergrad_core::Isa::Avx512(token).name(), "avx512");
+    /// }
+    /// ```
+    pub fn new() -> Option<Self> {
+        detect::get().then_some(Avx512(()))
+    }
+}
+
+/// Class bits of `vfpclass`: both NaNs and both infinities.
+const NAN_OR_INF: i32 = 0x01 | 0x08 | 0x10 | 0x80;
+
+// SAFETY (for both implementations): `Avx512` exists only where the CPU was seen to have the
+// features, the intrinsics are IEEE operations on each lane, and the masked memory operations touch
+// selected lanes only.
+macro_rules! avx512 {
+    ($T:ident, $V:ident, $M:ident, $lanes:literal,
+     $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $mask_loadu:ident, $mask_storeu:ident,
+     $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fmadd:ident,
+     $xor:ident, $max:ident, $fpclass:ident) => {
+        // SAFETY: see above the macro.
+        unsafe impl Simd<$T> for Avx512 {
+            type V = $V;
+            const LANES: usize = $lanes;
+            const REGISTERS: usize = 32;
+
+            #[inline(always)]
+            fn splat(self, x: $T) -> $V {
+                // SAFETY: the token proves AVX-512.
+                unsafe { $set1(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const $T) -> $V {
+                // SAFETY: the token proves AVX-512; readable by contract.
+                unsafe { $loadu(p) }
+            }
+            #[inline(always)]
+            unsafe fn load_first(self, p: *const $T, n: usize, fill: $T) -> $V {
+                // SAFETY: the token proves AVX-512; masked lanes of `p` are not touched.
+                unsafe { $mask_loadu($set1(fill), ((1u32 << n) - 1) as $M, p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $T, v: $V) {
+                // SAFETY: the token proves AVX-512; writable by contract.
+                unsafe { $storeu(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, p: *mut $T, n: usize, v: $V) {
+                // SAFETY: the token proves AVX-512; masked lanes of `p` are not touched.
+                unsafe { $mask_storeu(p, ((1u32 << n) - 1) as $M, v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $T, v: $V) {
+                // SAFETY: the token proves AVX-512; writable and aligned by contract.
+                unsafe { $stream(p, v) }
+            }
+            #[inline(always)]
+            fn fence(self) {
+                // SAFETY: the token proves AVX-512, hence SSE.
+                unsafe { _mm_sfence() }
+            }
+            #[inline(always)]
+            fn prefetch(self, p: *const $T) {
+                // SAFETY: the token proves AVX-512, hence SSE; a prefetch of any address is allowed.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
+            #[inline(always)]
+            fn add(self, a: $V, b: $V) -> $V {
+                // SAFETY: the token proves AVX-512.
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            fn sub(self, a: $V, b: $V) -> $V {
+                // SAFETY: the token proves AVX-512.
+                unsafe { $sub(a, b) }
+            }
+            #[inline(always)]
+            fn mul(self, a: $V, b: $V) -> $V {
+                // SAFETY: the token proves AVX-512.
+                unsafe { $mul(a, b) }
+            }
+            #[inline(always)]
+            fn div(self, a: $V, b: $V) -> $V {
+                // SAFETY: the token proves AVX-512.
+                unsafe { $div(a, b) }
+            }
+            #[inline(always)]
+            fn sqrt(self, a: $V) -> $V {
+                // SAFETY: the token proves AVX-512.
+                unsafe { $sqrt(a) }
+            }
+            #[inline(always)]
+            fn fma(self, a: $V, b: $V, c: $V) -> $V {
+                // SAFETY: the token proves AVX-512.
+                unsafe { $fmadd(a, b, c) }
+            }
+            #[inline(always)]
+            fn neg(self, a: $V) -> $V {
+                // SAFETY: the token proves AVX-512 DQ.
+                unsafe { $xor(a, $set1(-0.0)) }
+            }
+            #[inline(always)]
+            fn max_or(self, a: $V, b: $V) -> $V {
+                // SAFETY: the token proves AVX-512. The instruction returns its second operand
+                // unless the first is greater.
+                unsafe { $max(a, b) }
+            }
+            #[inline(always)]
+            fn finite(self, a: $V) -> u32 {
+                // SAFETY: the token proves AVX-512 DQ.
+                unsafe { !($fpclass::<NAN_OR_INF>(a) as u32) & ((1 << $lanes) - 1) }
+            }
+        }
+    };
+}
+
+avx512!(
+    f32, __m512, __mmask16, 16,
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_stream_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps,
+    _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_sqrt_ps, _mm512_fmadd_ps,
+    _mm512_xor_ps, _mm512_max_ps, _mm512_fpclass_ps_mask
+);
+avx512!(
+    f64, __m512d, __mmask8, 8,
+    _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_stream_pd, _mm512_mask_loadu_pd, _mm512_mask_storeu_pd,
+    _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_sqrt_pd, _mm512_fmadd_pd,
+    _mm512_xor_pd, _mm512_max_pd, _mm512_fpclass_pd_mask
+);

@@ -1,0 +1,119 @@
+//! The backend that runs everywhere, on `wide`: SSE2, NEON, wasm or plain scalars, whatever the
+//! compilation target has.
+//!
+//! `wide` fuses `mul_add` only if the crate is compiled for a CPU with FMA (or for AArch64), and has
+//! its own square root where the target has none; in those cases the lanes go through
+//! [`super::fma`], so that the bits are the same.
+
+use super::{Simd, fma};
+use wide::{f32x8, f64x4};
+
+/// The token of the portable backend; every CPU has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Portable;
+
+const FUSED: bool = cfg!(any(
+    all(target_feature = "avx", target_feature = "fma"),
+    all(target_arch = "aarch64", target_feature = "neon")
+));
+
+const HARDWARE_SQRT: bool = cfg!(any(
+    target_feature = "sse2",
+    target_feature = "simd128",
+    all(target_arch = "aarch64", target_feature = "neon")
+));
+
+macro_rules! portable {
+    ($T:ident, $V:ident, $lanes:literal, $fma:path, $sqrt:path) => {
+        // SAFETY: there is no CPU feature to prove; `wide` computes lane by lane, and the memory
+        // operations below copy the elements that they name.
+        unsafe impl Simd<$T> for Portable {
+            type V = $V;
+            const LANES: usize = $lanes;
+            const REGISTERS: usize = 16;
+
+            #[inline(always)]
+            fn splat(self, x: $T) -> $V {
+                $V::splat(x)
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const $T) -> $V {
+                // SAFETY: readable for LANES elements by contract; arrays of floats need only the
+                // alignment of one float, which a pointer into a slice has.
+                $V::new(unsafe { *p.cast::<[$T; $lanes]>() })
+            }
+            #[inline(always)]
+            unsafe fn load_first(self, p: *const $T, n: usize, fill: $T) -> $V {
+                let mut lanes = [fill; $lanes];
+                for (l, lane) in lanes.iter_mut().enumerate() {
+                    if l < n {
+                        // SAFETY: l < n, and n elements are readable by contract.
+                        *lane = unsafe { *p.add(l) };
+                    }
+                }
+                $V::new(lanes)
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $T, v: $V) {
+                // SAFETY: writable for LANES elements by contract, alignment as in `load`.
+                unsafe { *p.cast::<[$T; $lanes]>() = v.to_array() }
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, p: *mut $T, n: usize, v: $V) {
+                for (l, lane) in v.to_array().into_iter().enumerate() {
+                    if l < n {
+                        // SAFETY: l < n, and n elements are writable by contract.
+                        unsafe { *p.add(l) = lane }
+                    }
+                }
+            }
+            #[inline(always)]
+            fn add(self, a: $V, b: $V) -> $V {
+                a + b
+            }
+            #[inline(always)]
+            fn sub(self, a: $V, b: $V) -> $V {
+                a - b
+            }
+            #[inline(always)]
+            fn mul(self, a: $V, b: $V) -> $V {
+                a * b
+            }
+            #[inline(always)]
+            fn div(self, a: $V, b: $V) -> $V {
+                a / b
+            }
+            #[inline(always)]
+            fn sqrt(self, a: $V) -> $V {
+                if HARDWARE_SQRT { a.sqrt() } else { $V::new(a.to_array().map($sqrt)) }
+            }
+            #[inline(always)]
+            fn fma(self, a: $V, b: $V, c: $V) -> $V {
+                if FUSED {
+                    return a.mul_add(b, c);
+                }
+                let (a, b, mut c) = (a.to_array(), b.to_array(), c.to_array());
+                for l in 0..$lanes {
+                    c[l] = $fma(a[l], b[l], c[l]);
+                }
+                $V::new(c)
+            }
+            #[inline(always)]
+            fn neg(self, a: $V) -> $V {
+                -a
+            }
+            #[inline(always)]
+            fn max_or(self, a: $V, b: $V) -> $V {
+                a.simd_gt(b).bitselect(a, b)
+            }
+            #[inline(always)]
+            fn finite(self, a: $V) -> u32 {
+                a.is_finite().to_bitmask() & ((1 << $lanes) - 1)
+            }
+        }
+    };
+}
+
+portable!(f32, f32x8, 8, fma::fma_f32, fma::sqrt_f32);
+portable!(f64, f64x4, 4, fma::fma_f64, fma::sqrt_f64);
