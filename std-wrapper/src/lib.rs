@@ -10,7 +10,7 @@
 //!
 //! let mut layer = Linear::<f32>::init(1, 2, true, 7)?; // 2 inputs, 1 output, a bias, a seed
 //! // Hyper-parameters per example; `at_batch_size` turns them into those of a step.
-//! let config = AdamConfig::new(1e-3, Window::new(100.0)?, Window::new(1000.0)?);
+//! let config = AdamConfig::new(5e-3, Window::new(100.0)?, Window::new(1000.0)?);
 //! let mut adam = LayerOptimizer::new(config.at_batch_size(4), &layer)?;
 //!
 //! let x = Tensor::from_slice(&[4, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.5, 0.5])?;
@@ -65,9 +65,7 @@ pub use batch::{LayerBatch, Params, Scale};
 pub use error::Error;
 pub use isa::isa;
 pub use linear::Linear;
-pub use optimizer::{
-    Adam, Adaptive, LayerOptimizer, Momentum, Optimizer, Rmsprop, Rule,
-};
+pub use optimizer::{Adam, Adaptive, LayerOptimizer, Momentum, Optimizer, Rmsprop, Rule};
 pub use statistics::{Moments, MomentsSum, population_variance, sample_variance};
 pub use tensor::Tensor;
 

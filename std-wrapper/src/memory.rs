@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn alignment() {
-        for (len, align) in [(0, ALIGN), (1, ALIGN), (1000, ALIGN), (HUGE / 4, HUGE), (HUGE, HUGE)] {
+        for (len, align) in [(0, ALIGN), (1, ALIGN), (1000, ALIGN), (HUGE / 4, HUGE), (HUGE, HUGE)]
+        {
             let zeros = Buffer::<f32>::zeroed(len).unwrap();
             assert_eq!(zeros.as_ptr() as usize % align, 0);
             assert_eq!(zeros.len(), len);

@@ -153,8 +153,8 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
     /// use pergrad::{Adam, AdamConfig, AmsGrad};
     /// let per_example = AdamConfig::torch(1e-4)?;
     /// let mut adam = Adam::<f32>::new(per_example.at_batch_size(32), &[10])?;
-    /// adam.set_config(per_example.at_batch_size(17))?; // the short batch at the end
-    /// assert_eq!(adam.lr(), 17e-4);
+    /// adam.set_config(per_example.at_batch_size(16))?; // a short batch at the end
+    /// assert_eq!(adam.lr(), 1.6e-3);
     /// let mut other = per_example;
     /// other.amsgrad = AmsGrad::Uncorrected;
     /// assert!(adam.set_config(other).is_err());

@@ -157,7 +157,12 @@ mod tests {
                     Ok(())
                 })
                 .unwrap();
-                assert!(a.iter().chain(&b).zip((0..rows * 2).chain(0..rows * 3)).all(|(&v, k)| v == k as f32));
+                assert!(
+                    a.iter()
+                        .chain(&b)
+                        .zip((0..rows * 2).chain(0..rows * 3))
+                        .all(|(&v, k)| v == k as f32)
+                );
             }
         }
     }

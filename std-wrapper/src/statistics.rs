@@ -103,7 +103,8 @@ impl<T: Element> MomentsSum<T> {
     pub fn finish(mut self, scale: Scale) -> Moments<T> {
         if let Some(factor) = scale.factor(self.examples).map(T::from_f64) {
             for params in [&mut self.sums.grad, &mut self.sums.grad_sq] {
-                for tensor in [Some(&mut params.weight), params.bias.as_mut()].into_iter().flatten() {
+                for tensor in [Some(&mut params.weight), params.bias.as_mut()].into_iter().flatten()
+                {
                     tensor.as_mut_slice().iter_mut().for_each(|v| *v = *v * factor);
                 }
             }

@@ -25,7 +25,7 @@ use train::{BATCH_SIZES, Method, Outcome, Setup, spread};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const HELP: &str = "\
-Trains a 64-64-10 network on 1 437 handwritten digits, at batch sizes 8, 32, 128 and 512, by
+Trains a 64-64-10 network on 1 540 handwritten digits, at batch sizes 8, 32, 128 and 512, by
 momentum, by Adam on the squared average gradient and by Adam on grad_sq. Prints a table and
 writes digits.svg (loss over examples seen) and digits.csv (the same numbers).
 

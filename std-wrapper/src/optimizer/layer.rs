@@ -85,8 +85,8 @@ impl<T: Element, R: Rule> LayerOptimizer<T, R> {
     /// let layer = Linear::<f32>::init(2, 3, true, 0)?;
     /// let per_example = MomentumConfig::new(1e-3, Window::new(2048.0)?);
     /// let mut momentum = LayerOptimizer::new(per_example.at_batch_size(32), &layer)?;
-    /// momentum.set_config(per_example.at_batch_size(17))?; // the short batch at the end
-    /// assert_eq!(momentum.config().lr, 0.017);
+    /// momentum.set_config(per_example.at_batch_size(16))?; // a short batch at the end
+    /// assert_eq!(momentum.config().lr, 0.016);
     /// # Ok::<(), pergrad::Error>(())
     /// ```
     pub fn set_config(&mut self, config: R) -> Result<(), Error> {
