@@ -11,6 +11,8 @@ use crate::{Result, Row};
 /// Okabe and Ito's colours, told apart by everyone.
 const COLOURS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
+/// The first curve is the widest, so that it shows from under those that lie on it.
+const WIDTHS: [u32; 4] = [8, 5, 3, 1];
 const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(225, 225, 225);
 const PANEL: (u32, u32) = (420, 400);
@@ -55,7 +57,7 @@ fn draw_panel(
         .x_desc("examples seen")
         .y_desc("training loss")
         .x_labels(5)
-        .x_label_formatter(&|x| format!("{x}"))
+        .x_label_formatter(&|x| thousands(*x))
         .y_label_formatter(&|y| format!("{y}"))
         .label_style(text.clone())
         .axis_desc_style(text.clone())
@@ -63,8 +65,8 @@ fn draw_panel(
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .draw()?;
-    for ((run, batch), colour) in row.runs.iter().zip(BATCH_SIZES).zip(COLOURS) {
-        let line = colour.stroke_width(2);
+    for (k, run) in row.runs.iter().enumerate() {
+        let (batch, line) = (BATCH_SIZES[k], COLOURS[k].stroke_width(WIDTHS[k]));
         chart
             .draw_series(LineSeries::new(points(run, epoch), line))?
             .label(format!("batch {batch}"))
@@ -84,6 +86,11 @@ fn draw_panel(
 fn points(run: &Outcome, epoch: usize) -> impl Iterator<Item = (usize, f64)> {
     let points = run.losses.iter().enumerate().map(move |(k, &loss)| (k * epoch, loss));
     points.filter(|(_, loss)| loss.is_finite() && *loss > 0.0)
+}
+
+/// With a space between thousands.
+fn thousands(x: usize) -> String {
+    if x < 1000 { x.to_string() } else { format!("{} {:03}", x / 1000, x % 1000) }
 }
 
 fn short_name(method: Method) -> &'static str {
