@@ -12,43 +12,32 @@ use pergrad::{
 
 const SHAPE: [usize; 2] = [7, 19];
 
-/// One step by the plain loops. `state` holds the arrays that the configuration keeps, in the order of
-/// [`Optimizer::state`].
+/// What a step by the plain loops sees. `state` holds the arrays that the configuration keeps, in the
+/// order of [`Optimizer::state`].
+struct Seen<'a, T> {
+    t: u64,
+    params: &'a mut [T],
+    grad: &'a [T],
+    second: Option<&'a [T]>,
+    state: &'a mut [Tensor<T>],
+}
+
+/// One step by the plain loops.
 trait Oracle: Rule {
-    fn reference<T: Element>(
-        &self,
-        t: u64,
-        params: &mut [T],
-        grad: &[T],
-        second: Option<&[T]>,
-        state: &mut [Tensor<T>],
-    );
+    fn reference<T: Element>(&self, seen: Seen<'_, T>);
 }
 
 impl Oracle for MomentumConfig {
-    fn reference<T: Element>(
-        &self,
-        t: u64,
-        params: &mut [T],
-        grad: &[T],
-        _second: Option<&[T]>,
-        state: &mut [Tensor<T>],
-    ) {
-        let buffer = state.first_mut().map_or(&mut [][..], Tensor::as_mut_slice);
-        reference::update_momentum(&self.step_coeffs(t).unwrap(), params, grad, buffer).unwrap();
+    fn reference<T: Element>(&self, seen: Seen<'_, T>) {
+        let buffer = seen.state.first_mut().map_or(&mut [][..], Tensor::as_mut_slice);
+        let c = self.step_coeffs(seen.t).unwrap();
+        reference::update_momentum(&c, seen.params, seen.grad, buffer).unwrap();
     }
 }
 
 impl Oracle for RmspropConfig {
-    fn reference<T: Element>(
-        &self,
-        t: u64,
-        params: &mut [T],
-        grad: &[T],
-        second: Option<&[T]>,
-        state: &mut [Tensor<T>],
-    ) {
-        let mut state = state.iter_mut().map(Tensor::as_mut_slice);
+    fn reference<T: Element>(&self, seen: Seen<'_, T>) {
+        let mut state = seen.state.iter_mut().map(Tensor::as_mut_slice);
         let mut arrays = RmspropState::new(state.next().unwrap());
         if self.centered {
             arrays.exp_avg = state.next().unwrap();
@@ -56,27 +45,20 @@ impl Oracle for RmspropConfig {
         if self.momentum.is_some() {
             arrays.momentum_buffer = state.next().unwrap();
         }
-        let c = self.step_coeffs(t).unwrap();
-        reference::update_rmsprop(&c, params, grad, second, arrays).unwrap();
+        let c = self.step_coeffs(seen.t).unwrap();
+        reference::update_rmsprop(&c, seen.params, seen.grad, seen.second, arrays).unwrap();
     }
 }
 
 impl Oracle for AdamConfig {
-    fn reference<T: Element>(
-        &self,
-        t: u64,
-        params: &mut [T],
-        grad: &[T],
-        second: Option<&[T]>,
-        state: &mut [Tensor<T>],
-    ) {
-        let mut state = state.iter_mut().map(Tensor::as_mut_slice);
+    fn reference<T: Element>(&self, seen: Seen<'_, T>) {
+        let mut state = seen.state.iter_mut().map(Tensor::as_mut_slice);
         let mut arrays = AdamState::new(state.next().unwrap(), state.next().unwrap());
         if self.amsgrad != AmsGrad::Off {
             arrays.max_exp_avg_sq = state.next().unwrap();
         }
-        let c = self.step_coeffs(t).unwrap();
-        reference::update_adam(&c, params, grad, second, arrays).unwrap();
+        let c = self.step_coeffs(seen.t).unwrap();
+        reference::update_adam(&c, seen.params, seen.grad, seen.second, arrays).unwrap();
     }
 }
 
@@ -96,7 +78,13 @@ fn follow<T: Element, R: Oracle>(
         let sq = sq.unwrap();
         step(&mut optimizer, &mut params, &grad, &sq);
         let second = second.then_some(sq.as_slice());
-        config.reference(t, want.as_mut_slice(), grad.as_slice(), second, &mut state);
+        config.reference(Seen {
+            t,
+            params: want.as_mut_slice(),
+            grad: grad.as_slice(),
+            second,
+            state: &mut state,
+        });
         assert_eq!(optimizer.steps(), t);
         assert_bits("params", params.as_slice(), want.as_slice());
         for ((name, got), want) in optimizer.state().zip(&state) {

@@ -10,9 +10,9 @@ use crate::{Result, Row};
 
 /// Okabe and Ito's colours, told apart by everyone.
 const COLOURS: [RGBColor; 4] =
-    [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
+    [RGBColor(86, 180, 233), RGBColor(230, 159, 0), RGBColor(0, 158, 115), RGBColor(0, 0, 0)];
 /// The first curve is the widest, so that it shows from under those that lie on it.
-const WIDTHS: [u32; 4] = [8, 5, 3, 1];
+const WIDTHS: [u32; 4] = [7, 5, 3, 1];
 const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(225, 225, 225);
 const PANEL: (u32, u32) = (420, 400);

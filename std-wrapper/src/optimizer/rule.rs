@@ -122,6 +122,32 @@ macro_rules! common {
     };
 }
 
+/// The kernels of a [`Rule`] with a second moment, whose arrays `$state` puts in order.
+macro_rules! adaptive {
+    ($update:path, $step:path, $state:path) => {
+        fn update<T: Element>(
+            isa: Isa,
+            c: &Self::Coeffs<T>,
+            (params, state): Arrays<'_, T>,
+            grad: &[T],
+            second: Option<&[T]>,
+            non_finite: NonFinite,
+        ) -> Result<(), Error> {
+            $update(isa, c, params, grad, second, $state(state), non_finite)
+        }
+
+        fn step<T: Element>(
+            isa: Isa,
+            layer: &LayerStep<'_, T>,
+            part: Part,
+            c: &Self::Coeffs<T>,
+            (params, state): Arrays<'_, T>,
+        ) -> Result<(), Error> {
+            $step(isa, layer, part, c, params, $state(state), &mut [])
+        }
+    };
+}
+
 impl Rule for MomentumConfig {
     common!(MomentumCoeffs);
 
@@ -159,6 +185,7 @@ fn rmsprop_state<T>(state: [&mut [T]; SLOTS]) -> RmspropState<'_, T> {
 
 impl Rule for RmspropConfig {
     common!(RmspropCoeffs);
+    adaptive!(pergrad_core::update_rmsprop, pergrad_core::step_rmsprop, rmsprop_state);
 
     fn slots(&self) -> [Slot; SLOTS] {
         [
@@ -166,28 +193,6 @@ impl Rule for RmspropConfig {
             zeros("exp_avg", self.centered),
             zeros("momentum_buffer", self.momentum.is_some()),
         ]
-    }
-
-    fn update<T: Element>(
-        isa: Isa,
-        c: &Self::Coeffs<T>,
-        (params, state): Arrays<'_, T>,
-        grad: &[T],
-        second: Option<&[T]>,
-        non_finite: NonFinite,
-    ) -> Result<(), Error> {
-        let state = rmsprop_state(state);
-        pergrad_core::update_rmsprop(isa, c, params, grad, second, state, non_finite)
-    }
-
-    fn step<T: Element>(
-        isa: Isa,
-        layer: &LayerStep<'_, T>,
-        part: Part,
-        c: &Self::Coeffs<T>,
-        (params, state): Arrays<'_, T>,
-    ) -> Result<(), Error> {
-        pergrad_core::step_rmsprop(isa, layer, part, c, params, rmsprop_state(state), &mut [])
     }
 }
 
@@ -199,6 +204,7 @@ fn adam_state<T>(state: [&mut [T]; SLOTS]) -> AdamState<'_, T> {
 
 impl Rule for AdamConfig {
     common!(AdamCoeffs);
+    adaptive!(pergrad_core::update_adam, pergrad_core::step_adam, adam_state);
 
     fn slots(&self) -> [Slot; SLOTS] {
         [
@@ -206,27 +212,5 @@ impl Rule for AdamConfig {
             zeros("exp_avg_sq", true),
             zeros("max_exp_avg_sq", self.amsgrad != AmsGrad::Off),
         ]
-    }
-
-    fn update<T: Element>(
-        isa: Isa,
-        c: &Self::Coeffs<T>,
-        (params, state): Arrays<'_, T>,
-        grad: &[T],
-        second: Option<&[T]>,
-        non_finite: NonFinite,
-    ) -> Result<(), Error> {
-        let state = adam_state(state);
-        pergrad_core::update_adam(isa, c, params, grad, second, state, non_finite)
-    }
-
-    fn step<T: Element>(
-        isa: Isa,
-        layer: &LayerStep<'_, T>,
-        part: Part,
-        c: &Self::Coeffs<T>,
-        (params, state): Arrays<'_, T>,
-    ) -> Result<(), Error> {
-        pergrad_core::step_adam(isa, layer, part, c, params, adam_state(state), &mut [])
     }
 }
