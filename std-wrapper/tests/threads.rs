@@ -6,7 +6,7 @@ mod common;
 use common::{
     adam_configs, assert_bits, assert_params_bits, momentum_configs, rmsprop_configs, tensor,
 };
-use pergrad::{LayerBatch, LayerOptimizer, Linear, Optimizer, Rule, Scale, Tensor};
+use pergrad::{LayerBatch, LayerOptimizer, Linear, NonFinite, Optimizer, Rule, Scale, Tensor};
 
 /// Runs `f` on pools of different sizes and hands each result, with the one of a single thread, to
 /// `compare`.
@@ -115,4 +115,33 @@ fn updates() {
     check(momentum_configs()[0]);
     check(rmsprop_configs()[3]);
     check(adam_configs()[1]);
+}
+
+/// A step that refuses at its last element must not have begun at its first.
+#[test]
+fn refused_steps() {
+    for config in adam_configs() {
+        let shape = [4, 200_001];
+        let (x, mut dy) = (tensor::<f32>(&[BATCH, INPUTS], 1), tensor(&[BATCH, OUTPUTS], 2));
+        dy.as_mut_slice()[OUTPUTS - 1] = f32::INFINITY;
+        let mut grad = tensor::<f32>(&shape, 3);
+        grad.as_mut_slice()[4 * 200_001 - 1] = f32::NAN;
+        let run = || {
+            let mut params: Tensor<f32> = tensor(&shape, 4);
+            let mut optimizer = Optimizer::new(config, &shape).unwrap();
+            optimizer.set_non_finite(NonFinite::Refuse);
+            let before = (params.clone(), optimizer.clone());
+            assert!(optimizer.step(&mut params, &grad).is_err());
+            assert!((params, optimizer) == before);
+
+            // Without a bias, which would refuse first.
+            let mut layer = Linear::<f32>::init(OUTPUTS, INPUTS, false, 0).unwrap();
+            let mut optimizer = LayerOptimizer::new(config, &layer).unwrap();
+            optimizer.set_non_finite(NonFinite::Refuse);
+            let before = (layer.clone(), optimizer.clone());
+            assert!(optimizer.step_layer(&mut layer, LayerBatch::new(&x, &dy)).is_err());
+            assert!((layer, optimizer) == before);
+        };
+        on_pools(run, |(), ()| {});
+    }
 }
