@@ -5,8 +5,8 @@
 //! the CPU has them, is what makes calling it sound. This is the only place that names CPU features,
 //! and the list at the end is all the kernels there are.
 
-use crate::kernel::{self, step::Part};
 use crate::kernel::update::{AdamArrays, MomentumArrays, RmspropArrays};
+use crate::kernel::{self, step::Part};
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use crate::simd::{Avx2, Avx512};
 use crate::{

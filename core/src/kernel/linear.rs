@@ -139,7 +139,7 @@ pub(crate) fn run_input_grad<T: Element, S: Simd<T>>(
     from: Start,
     dx: &mut [T],
 ) {
-    let Dims { batch, steps, outputs, inputs } = dims;
+    let Dims { outputs, inputs, .. } = dims;
     // `(b, t)` are the rows of this product, and the fold goes over `j`.
     let src = Source {
         batch: outputs,
@@ -153,11 +153,7 @@ pub(crate) fn run_input_grad<T: Element, S: Simd<T>>(
     };
     let out = Out { p: dx.as_mut_ptr(), stride: inputs };
     let mut kernel = InputGrad { ends: Ends { start: from, scale: None }, out };
-    // B * T does not overflow unless I or J is 0, and then there is nothing to do.
-    let rows = if inputs == 0 { 0 } else { batch.wrapping_mul(steps) };
-    if dx.is_empty() {
-        return;
-    }
+    let Some(rows) = dx.len().checked_div(inputs) else { return };
     // SAFETY: the lengths of dy, weight and dx were checked against the extents.
     unsafe {
         if S::REGISTERS >= 32 {
@@ -187,16 +183,22 @@ struct Forward<'a, T> {
 #[inline(always)]
 pub(crate) fn sum_lanes<T: Element, S: Simd<T>, const G: usize>(s: S, lanes: [S::V; G]) -> T {
     let mut a = [T::ZERO; REDUCTION_LANES];
-    for (g, v) in lanes.into_iter().enumerate() {
+    for (g, v) in lanes.iter().enumerate() {
         // SAFETY: G * LANES = 16, the length of the array.
-        unsafe { s.store(a.as_mut_ptr().add(g * S::LANES), v) }
+        unsafe { s.store(a.as_mut_ptr().add(g * S::LANES), *v) }
     }
-    for half in [8, 4, 2, 1] {
-        for l in 0..half {
-            a[l] = a[l] + a[l + half];
-        }
+    add_half::<T, 8>(&mut a);
+    add_half::<T, 4>(&mut a);
+    add_half::<T, 2>(&mut a);
+    a[0] + a[1]
+}
+
+/// Adds lanes `H .. 2 H` to lanes `.. H`. (Constant bounds: no check that could panic is left.)
+#[inline(always)]
+fn add_half<T: Element, const H: usize>(a: &mut [T; REDUCTION_LANES]) {
+    for l in 0..H {
+        a[l] = a[l] + a[l + H];
     }
-    a[0]
 }
 
 impl<T: Element> Forward<'_, T> {
@@ -215,16 +217,19 @@ impl<T: Element> Forward<'_, T> {
     {
         // SAFETY: by contract; i + 16 <= inputs in the body, and the tail touches `rest` elements.
         unsafe {
-            let x: [*const T; R] = core::array::from_fn(|r| self.x.add((row + r) * self.inputs));
-            let w: [*const T; C] = core::array::from_fn(|c| self.weight.add((j + c) * self.inputs));
+            let x = self.x.add(row * self.inputs);
+            let w = self.weight.add(j * self.inputs);
             let mut sums = [[[s.splat(T::ZERO); G]; C]; R];
             let mut i = 0;
             while i + REDUCTION_LANES <= self.inputs {
                 for g in 0..G {
                     let at = i + g * S::LANES;
-                    let ws: [S::V; C] = each(|c| s.load(w[c].add(at)));
+                    let mut ws = [s.splat(T::ZERO); C];
+                    for (c, ws) in ws.iter_mut().enumerate() {
+                        *ws = s.load(w.add(c * self.inputs + at));
+                    }
                     for r in 0..R {
-                        let xs = s.load(x[r].add(at));
+                        let xs = s.load(x.add(r * self.inputs + at));
                         for c in 0..C {
                             sums[r][c][g] = s.fma(ws[c], xs, sums[r][c][g]);
                         }
@@ -240,16 +245,16 @@ impl<T: Element> Forward<'_, T> {
                 // Lanes without an element multiply -0 and 0, which adds nothing to any sum.
                 let n = S::LANES.min(self.inputs - at);
                 for r in 0..R {
-                    let xs = s.load_first(x[r].add(at), n, T::ZERO);
+                    let xs = s.load_first(x.add(r * self.inputs + at), n, T::ZERO);
                     for c in 0..C {
-                        let ws = s.load_first(w[c].add(at), n, T::NEG_ZERO);
+                        let ws = s.load_first(w.add(c * self.inputs + at), n, T::NEG_ZERO);
                         sums[r][c][g] = s.fma(ws, xs, sums[r][c][g]);
                     }
                 }
             }
-            for (r, sums) in sums.into_iter().enumerate() {
-                for (c, lanes) in sums.into_iter().enumerate() {
-                    let mut sum = sum_lanes(s, lanes);
+            for (r, sums) in sums.iter().enumerate() {
+                for (c, lanes) in sums.iter().enumerate() {
+                    let mut sum = sum_lanes(s, *lanes);
                     if let Some(bias) = self.bias {
                         sum = sum + *bias.get_unchecked(j + c);
                     }
@@ -307,12 +312,6 @@ impl<T: Element> Forward<'_, T> {
     }
 }
 
-/// An array from its indices, without a closure's own code generation.
-#[inline(always)]
-fn each<V: Copy, const N: usize>(mut f: impl FnMut(usize) -> V) -> [V; N] {
-    core::array::from_fn(|n| f(n))
-}
-
 /// The loops of [`forward`]; lengths were checked.
 #[inline(always)]
 pub(crate) fn run_forward<T: Element, S: Simd<T>>(
@@ -325,10 +324,7 @@ pub(crate) fn run_forward<T: Element, S: Simd<T>>(
     y: &mut [T],
 ) {
     let Dims { outputs, inputs, .. } = dims;
-    if y.is_empty() {
-        return;
-    }
-    let rows = y.len() / outputs;
+    let Some(rows) = y.len().checked_div(outputs) else { return };
     let (x, weight, y) = (x.as_ptr(), weight.as_ptr(), y.as_mut_ptr());
     let job = Forward { x, weight, bias, from, y, inputs, outputs };
     // SAFETY: the lengths of x, weight, bias and y were checked against the extents.

@@ -324,10 +324,11 @@ pub(crate) unsafe fn bias_vector<T: Element, S: Simd<T>>(
 ) {
     // SAFETY: by contract.
     unsafe {
-        let [mut sum, mut sum_sq] = [out, out_sq].map(|out| match ends.start {
-            Start::Fresh => s.splat(T::ZERO),
-            Start::Resume => s.load_first(out, n, T::ZERO),
-        });
+        let (mut sum, mut sum_sq) = (s.splat(T::ZERO), s.splat(T::ZERO));
+        if ends.start == Start::Resume {
+            sum = s.load_first(out, n, T::ZERO);
+            sum_sq = s.load_first(out_sq, n, T::ZERO);
+        }
         for b in 0..batch.dims.batch {
             let g = bias_example(s, batch, b, j, n);
             sum = s.add(sum, g);

@@ -153,6 +153,15 @@ impl<T: Element> Columns<T> {
     }
 }
 
+/// `c[b]`, if there are example weights.
+#[inline(always)]
+fn example_weight<T: Element>(batch: &Batch<'_, T>, b: usize) -> Option<T> {
+    match batch.example_weights {
+        Some(c) => c.get(b).copied(),
+        None => None,
+    }
+}
+
 /// The loops of [`sq_norms`] for `G` vectors of lanes.
 ///
 /// # Safety
@@ -166,7 +175,7 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
 ) {
     let dims = batch.dims;
     for (b, norm) in norms.iter_mut().enumerate() {
-        let weight = batch.example_weights.map(|c| c[b]);
+        let weight = example_weight(batch, b);
         let x = batch.x.as_ptr().wrapping_add(b * dims.steps * dims.inputs);
         let dy = batch.dy.as_ptr().wrapping_add(b * dims.steps * dims.outputs);
         let mut lanes = [s.splat(T::ZERO); G];
@@ -222,7 +231,7 @@ unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
             x_stride: dims.outputs,
             dy: None,
             dy_stride: 0,
-            weight: batch.example_weights.map(|c| c[b]),
+            weight: example_weight(batch, b),
             steps: dims.steps,
         };
         let mut lanes = [s.splat(T::ZERO); G];

@@ -15,9 +15,7 @@ use super::update::{
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::state::{AdamState, RmspropState, SecondMoment};
-use crate::{
-    AdamCoeffs, Batch, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs, Start,
-};
+use crate::{AdamCoeffs, Batch, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs, Start};
 
 /// What a layer step steps on: the batch, and how its gradients are taken.
 ///

@@ -324,8 +324,7 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
         // parameters wherever the form has one.
         unsafe {
             let p_at = arrays.params.add(at);
-            let (p, g) =
-                decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
             let mut finite = u32::MAX;
             let direction = if c.form == MomentumForm::Plain {
                 g
@@ -341,9 +340,7 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
                 finite &= put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
                 match (c.nesterov, sum) {
                     (false, _) => buffer,
-                    (true, true) => {
-                        s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.look_ahead), g))
-                    }
+                    (true, true) => s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.look_ahead), g)),
                     (true, false) => average(s, c.alpha, g, buffer),
                 }
             };
@@ -392,8 +389,7 @@ impl<T: Element> Rule<T> for Rmsprop<'_, T> {
         // are as long as the parameters wherever they are used.
         unsafe {
             let p_at = arrays.params.add(at);
-            let (p, g) =
-                decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
             let sq = match second {
                 Some(second) => second,
                 None => s.mul(g, g),
@@ -463,8 +459,7 @@ impl<T: Element> Rule<T> for Adam<'_, T> {
         // parameters with AMSGrad.
         unsafe {
             let p_at = arrays.params.add(at);
-            let (p, g) =
-                decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
             let sq = match second {
                 Some(second) => second,
                 None => s.mul(g, g),
