@@ -23,7 +23,7 @@ const BLOCK: usize = 256;
 const PACKED_BYTES: usize = 512 << 10;
 
 /// Up to so many `(b, t)` the output is walked row by row.
-const FEW: usize = 16;
+const FEW: usize = 4;
 
 /// Most rows in a tile, of any kernel and ISA.
 const MAX_ROWS: usize = 6;
