@@ -360,6 +360,8 @@ pub(crate) unsafe fn sweep<T, S, K, const ROWS: usize>(
     S: Simd<T>,
     K: TileKernel<T>,
 {
+    // Without columns there may be any number of rows: no walk past all of them.
+    let rows = if columns == 0 { 0 } else { rows };
     let mut j = 0;
     while j + ROWS <= rows {
         // SAFETY: rows j .. j + ROWS are inside.
