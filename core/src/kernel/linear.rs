@@ -92,7 +92,7 @@ pub(crate) fn check_forward<T>(
     if let Some(bias) = bias {
         check("bias", bias.len(), dims.outputs)?;
     }
-    check("y", y.len(), dims.y_len()?)
+    check("y", y.len(), dims.y_len().map_err(|_| Error::Overflow { arg: "y" })?)
 }
 
 /// The checks of [`input_grad`].
@@ -104,7 +104,7 @@ pub(crate) fn check_input_grad<T>(
 ) -> Result<(), Error> {
     check("dy", dy.len(), dims.y_len()?)?;
     check("weight", weight.len(), dims.weight_len()?)?;
-    check("dx", dx.len(), dims.x_len()?)
+    check("dx", dx.len(), dims.x_len().map_err(|_| Error::Overflow { arg: "dx" })?)
 }
 
 /// [`input_grad`], lengths checked.

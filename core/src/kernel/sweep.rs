@@ -85,6 +85,10 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     scratch: &mut [T],
     kernel: &mut K,
 ) {
+    if rows == 0 || columns == 0 {
+        // Extents that multiply to nothing may be as large as they like.
+        return;
+    }
     let few = src.batch.saturating_mul(src.steps) <= FEW;
     let most = if K::RESUMABLE { block_of(src.steps) } else { src.batch };
     let mut b = 0;
