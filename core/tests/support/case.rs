@@ -123,11 +123,22 @@ pub fn shapes() -> Vec<Dims> {
     shapes
 }
 
-/// A few longer folds and larger layers, for whatever blocks and packs.
+/// A few longer folds and larger layers, for whatever blocks and packs: batches and sequences past one
+/// and two blocks, more columns than are packed at a time, rows longer than the layer step's sums.
 pub fn large_shapes() -> Vec<Dims> {
-    [(257, 1, 7, 35), (33, 1, 25, 131), (40, 9, 13, 70), (1, 1, 40, 300), (5, 70, 3, 17)]
-        .map(|(batch, steps, outputs, inputs)| Dims { batch, steps, outputs, inputs })
-        .into()
+    [
+        (257, 1, 7, 35),
+        (33, 1, 25, 131),
+        (40, 9, 13, 70),
+        (1, 1, 40, 300),
+        (5, 70, 3, 17),
+        (513, 1, 3, 7),
+        (257, 1, 13, 550),
+        (2, 300, 5, 20),
+        (2, 1, 7, 900),
+    ]
+    .map(|(batch, steps, outputs, inputs)| Dims { batch, steps, outputs, inputs })
+    .into()
 }
 
 /// Calls `check` for every shape with all switches, on ordinary values and on the other kinds by
