@@ -44,7 +44,8 @@ pub fn sq_norms<T: Element>(
 ) -> Result<(), Error> {
     batch.check()?;
     check("sq_norms", norms.len(), batch.dims.batch)?;
-    T::sq_norms(isa, batch, from, norms);
+    // SAFETY: the lengths were checked.
+    unsafe { T::sq_norms(isa, batch, from, norms) }
     Ok(())
 }
 
@@ -71,7 +72,8 @@ pub fn bias_sq_norms<T: Element>(
 ) -> Result<(), Error> {
     batch.check_dy()?;
     check("sq_norms", norms.len(), batch.dims.batch)?;
-    T::bias_sq_norms(isa, batch, from, norms);
+    // SAFETY: the lengths were checked.
+    unsafe { T::bias_sq_norms(isa, batch, from, norms) }
     Ok(())
 }
 
@@ -153,6 +155,15 @@ impl<T: Element> Columns<T> {
     }
 }
 
+/// `c[b]`, if there are example weights.
+#[inline(always)]
+fn example_weight<T: Element>(batch: &Batch<'_, T>, b: usize) -> Option<T> {
+    match batch.example_weights {
+        Some(c) => c.get(b).copied(),
+        None => None,
+    }
+}
+
 /// The loops of [`sq_norms`] for `G` vectors of lanes.
 ///
 /// # Safety
@@ -166,7 +177,7 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
 ) {
     let dims = batch.dims;
     for (b, norm) in norms.iter_mut().enumerate() {
-        let weight = batch.example_weights.map(|c| c[b]);
+        let weight = example_weight(batch, b);
         let x = batch.x.as_ptr().wrapping_add(b * dims.steps * dims.inputs);
         let dy = batch.dy.as_ptr().wrapping_add(b * dims.steps * dims.outputs);
         let mut lanes = [s.splat(T::ZERO); G];
@@ -222,7 +233,7 @@ unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
             x_stride: dims.outputs,
             dy: None,
             dy_stride: 0,
-            weight: batch.example_weights.map(|c| c[b]),
+            weight: example_weight(batch, b),
             steps: dims.steps,
         };
         let mut lanes = [s.splat(T::ZERO); G];
@@ -233,9 +244,12 @@ unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
     }
 }
 
-/// The loops of [`sq_norms`]; lengths were checked.
+/// The loops of [`sq_norms`].
+///
+/// # Safety
+/// Its lengths were checked.
 #[inline(always)]
-pub(crate) fn run_sq_norms<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_sq_norms<T: Element, S: Simd<T>>(
     s: S,
     batch: &Batch<'_, T>,
     from: Start,
@@ -251,9 +265,12 @@ pub(crate) fn run_sq_norms<T: Element, S: Simd<T>>(
     }
 }
 
-/// The loops of [`bias_sq_norms`]; lengths were checked.
+/// The loops of [`bias_sq_norms`].
+///
+/// # Safety
+/// Its lengths were checked.
 #[inline(always)]
-pub(crate) fn run_bias_sq_norms<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_bias_sq_norms<T: Element, S: Simd<T>>(
     s: S,
     batch: &Batch<'_, T>,
     from: Start,

@@ -133,14 +133,44 @@ macro_rules! avx512 {
 }
 
 avx512!(
-    f32, __m512, __mmask16, 16,
-    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_stream_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps,
-    _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_sqrt_ps, _mm512_fmadd_ps,
-    _mm512_xor_ps, _mm512_max_ps, _mm512_fpclass_ps_mask
+    f32,
+    __m512,
+    __mmask16,
+    16,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_stream_ps,
+    _mm512_mask_loadu_ps,
+    _mm512_mask_storeu_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    _mm512_mul_ps,
+    _mm512_div_ps,
+    _mm512_sqrt_ps,
+    _mm512_fmadd_ps,
+    _mm512_xor_ps,
+    _mm512_max_ps,
+    _mm512_fpclass_ps_mask
 );
 avx512!(
-    f64, __m512d, __mmask8, 8,
-    _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_stream_pd, _mm512_mask_loadu_pd, _mm512_mask_storeu_pd,
-    _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_sqrt_pd, _mm512_fmadd_pd,
-    _mm512_xor_pd, _mm512_max_pd, _mm512_fpclass_pd_mask
+    f64,
+    __m512d,
+    __mmask8,
+    8,
+    _mm512_set1_pd,
+    _mm512_loadu_pd,
+    _mm512_storeu_pd,
+    _mm512_stream_pd,
+    _mm512_mask_loadu_pd,
+    _mm512_mask_storeu_pd,
+    _mm512_add_pd,
+    _mm512_sub_pd,
+    _mm512_mul_pd,
+    _mm512_div_pd,
+    _mm512_sqrt_pd,
+    _mm512_fmadd_pd,
+    _mm512_xor_pd,
+    _mm512_max_pd,
+    _mm512_fpclass_pd_mask
 );
