@@ -58,6 +58,7 @@ mod memory;
 mod ndarray;
 mod optimizer;
 mod parallel;
+mod scratch;
 mod statistics;
 mod tensor;
 

@@ -6,6 +6,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::batch::{Checked, dims_of, with_last};
 use crate::parallel::{self, TILE_ROWS, columns, examples_of, outputs_of, split};
+use crate::scratch::with_scratch;
 use crate::{Error, LayerBatch, Moments, Params, Tensor, isa};
 
 /// `y = W x + b`, with `W` as `[J, I]` (`nn.Linear.weight`) and `b` as `[J]`.
@@ -239,7 +240,8 @@ impl<T: Element> Linear<T> {
         let out = [grad.weight.as_mut_slice()];
         split(self.outputs(), parallel::work(&batch), TILE_ROWS, out, |range, [grad]| {
             let dy = columns(&batch, &range);
-            pergrad_core::grad(isa, &outputs_of(&batch, &range, &dy), fold, grad, &mut [])
+            let part = outputs_of(&batch, &range, &dy);
+            with_scratch(part.dims, |scratch| pergrad_core::grad(isa, &part, fold, grad, scratch))
         })?;
         match &mut grad.bias {
             Some(grad) => Ok(pergrad_core::bias_grad(isa, &batch, fold, grad.as_mut_slice())?),

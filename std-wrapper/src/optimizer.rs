@@ -18,6 +18,7 @@ pub use rule::{Adaptive, Rule};
 
 use crate::batch::Checked;
 use crate::parallel::{self, BLOCK, TILE_ROWS, columns, outputs_of, split};
+use crate::scratch::with_scratch;
 use crate::{Error, Tensor, isa};
 
 /// Gradient descent with momentum, or plain: see [`MomentumConfig`] for the formula.
@@ -313,7 +314,9 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
             let dy = columns(&batch, &range);
             let batch = outputs_of(&batch, &range, &dy);
             let step = LayerStep { batch, scale: factor, second, non_finite };
-            R::step(isa, &step, part, &c, (params, state))
+            with_scratch(batch.dims, |scratch| {
+                R::step(isa, &step, part, &c, (params, state), scratch)
+            })
         })?;
         self.steps = t;
         Ok(())

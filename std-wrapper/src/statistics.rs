@@ -3,6 +3,7 @@
 use pergrad_core::{Batch, Element, Fold};
 
 use crate::parallel::{self, TILE_ROWS, columns, outputs_of, split};
+use crate::scratch::with_scratch;
 use crate::{Error, LayerBatch, Params, Scale, Tensor, isa};
 
 /// The gradient and the squares of the per-example gradients, summed over a batch and times the same
@@ -39,7 +40,9 @@ impl<T: Element> Moments<T> {
         split(rows, work, TILE_ROWS, out, |range, [grad, grad_sq]| {
             let dy = columns(batch, &range);
             let part = outputs_of(batch, &range, &dy);
-            pergrad_core::moments(isa, &part, fold, grad, grad_sq, &mut [])
+            with_scratch(part.dims, |scratch| {
+                pergrad_core::moments(isa, &part, fold, grad, grad_sq, scratch)
+            })
         })?;
         if let (Some(grad), Some(grad_sq)) = (&mut self.grad.bias, &mut self.grad_sq.bias) {
             let (grad, grad_sq) = (grad.as_mut_slice(), grad_sq.as_mut_slice());

@@ -83,15 +83,7 @@ fn statistics<T: Element>(
     let mut want = Params::zeros(j, i, bias).unwrap();
     reference::grad(plain, fold, want.weight.as_mut_slice()).unwrap();
     if let Some(bias) = &mut want.bias {
-        for (j, sum) in bias.as_mut_slice().iter_mut().enumerate() {
-            for (row, dy) in plain.dy.chunks(plain.dims.outputs).enumerate() {
-                let c = plain.example_weights.map(|c| c[row / plain.dims.steps]);
-                *sum = *sum + c.map_or(dy[j], |c| c * dy[j]);
-            }
-            if let Some(scale) = fold.scale {
-                *sum = *sum * T::from_f64(scale);
-            }
-        }
+        reference::bias_grad(plain, fold, bias.as_mut_slice()).unwrap();
     }
     assert_params_bits("grad", &layer.grad(batch).unwrap(), &want);
 

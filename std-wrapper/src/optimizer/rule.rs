@@ -71,6 +71,7 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + sealed::Sealed + 'stati
         part: Part,
         c: &Self::Coeffs<T>,
         arrays: Arrays<'_, T>,
+        scratch: &mut [T],
     ) -> Result<(), Error>;
 }
 
@@ -142,8 +143,9 @@ macro_rules! adaptive {
             part: Part,
             c: &Self::Coeffs<T>,
             (params, state): Arrays<'_, T>,
+            scratch: &mut [T],
         ) -> Result<(), Error> {
-            $step(isa, layer, part, c, params, $state(state), &mut [])
+            $step(isa, layer, part, c, params, $state(state), scratch)
         }
     };
 }
@@ -172,8 +174,9 @@ impl Rule for MomentumConfig {
         part: Part,
         c: &Self::Coeffs<T>,
         (params, [buffer, ..]): Arrays<'_, T>,
+        scratch: &mut [T],
     ) -> Result<(), Error> {
-        pergrad_core::step_momentum(isa, layer, part, c, params, buffer, &mut [])
+        pergrad_core::step_momentum(isa, layer, part, c, params, buffer, scratch)
     }
 }
 
