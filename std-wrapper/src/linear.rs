@@ -348,7 +348,8 @@ impl<T: Element> Linear<T> {
         split(examples, work, 1, [out.weight.as_mut_slice()], |range, [out]| {
             pergrad_core::per_example_grad(isa, &examples_of(&batch, &range), out)
         })?;
-        let Some(out) = &mut out.bias else {
+        // An empty one may have any number of examples.
+        let Some(out) = out.bias.as_mut().filter(|out| !out.is_empty()) else {
             return Ok(());
         };
         // The gradient of a bias is that of a weight whose input is always 1.

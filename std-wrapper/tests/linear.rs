@@ -296,3 +296,14 @@ fn refused_calls_name_the_argument_and_write_nothing() {
     assert!(sum.add(masked).is_err());
     assert_eq!(sum.finish(Scale::Mean), layer.moments(batch).unwrap());
 }
+
+#[test]
+fn empty_layers_take_any_number_of_examples() {
+    let layer = Linear::<f32>::init(0, 0, true, 0).unwrap();
+    let many = Tensor::zeros(&[1 << 58, 0]).unwrap();
+    let batch = LayerBatch::new(&many, &many);
+    assert_eq!(layer.forward(&many).unwrap(), many);
+    assert_eq!(layer.input_grad(&many).unwrap(), many);
+    assert!(layer.per_example_grad(batch).unwrap().weight.is_empty());
+    assert!(layer.moments(batch).unwrap().grad.weight.is_empty());
+}
