@@ -10,7 +10,9 @@
 //! gradient: the matrix product of [`super::tile`], with `W` in the place of `x` and `j` in the place
 //! of `b`.
 
-use super::tile::{self, Ends, Out, Source, TileKernel, sweep};
+use super::moments::GradKernel;
+use super::sweep::sweep;
+use super::tile::{Ends, Out, Source};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Error, Isa, Start};
@@ -42,7 +44,8 @@ pub fn forward<T: Element>(
     y: &mut [T],
 ) -> Result<(), Error> {
     check_forward(dims, x, weight, bias, y)?;
-    T::forward(isa, dims, x, weight, bias, from, y);
+    // SAFETY: the lengths were checked.
+    unsafe { T::forward(isa, dims, x, weight, bias, from, y) }
     Ok(())
 }
 
@@ -72,7 +75,7 @@ pub fn input_grad<T: Element>(
     dx: &mut [T],
 ) -> Result<(), Error> {
     check_input_grad(dims, dy, weight, dx)?;
-    T::input_grad(isa, dims, dy, weight, from, dx);
+    run_input_grad(isa, dims, dy, weight, from, dx);
     Ok(())
 }
 
@@ -104,35 +107,9 @@ pub(crate) fn check_input_grad<T>(
     check("dx", dx.len(), dims.x_len().map_err(|_| Error::Overflow { arg: "dx" })?)
 }
 
-struct InputGrad<T> {
-    ends: Ends<T>,
-    out: Out<T>,
-}
-
-impl<T: Element> TileKernel<T> for InputGrad<T> {
-    #[inline(always)]
-    unsafe fn tile<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
-        &mut self,
-        s: S,
-        src: Source<T>,
-        row: usize,
-        i: usize,
-        n: usize,
-    ) where
-        S: Simd<T>,
-    {
-        // SAFETY: the tile is inside dx, whose length was checked.
-        unsafe {
-            let out = self.out.at(row, i);
-            tile::grad::<T, S, ROWS, VECS, TAIL>(s, src, n, self.ends, out);
-        }
-    }
-}
-
-/// The loops of [`input_grad`]; lengths were checked.
-#[inline(always)]
-pub(crate) fn run_input_grad<T: Element, S: Simd<T>>(
-    s: S,
+/// [`input_grad`], lengths checked.
+fn run_input_grad<T: Element>(
+    isa: Isa,
     dims: Dims,
     dy: &[T],
     weight: &[T],
@@ -152,16 +129,11 @@ pub(crate) fn run_input_grad<T: Element, S: Simd<T>>(
         weights: core::ptr::null(),
     };
     let out = Out { p: dx.as_mut_ptr(), stride: inputs };
-    let mut kernel = InputGrad { ends: Ends { start: from, scale: None }, out };
+    let ends = Ends { start: from, scale: None };
+    let mut kernel = GradKernel { whole: ends, ends, out };
     let Some(rows) = dx.len().checked_div(inputs) else { return };
     // SAFETY: the lengths of dy, weight and dx were checked against the extents.
-    unsafe {
-        if S::REGISTERS >= 32 {
-            sweep::<T, S, _, 6>(s, src, rows, inputs, &mut kernel);
-        } else {
-            sweep::<T, S, _, 4>(s, src, rows, inputs, &mut kernel);
-        }
-    }
+    unsafe { sweep(isa, src, rows, inputs, &mut [], &mut kernel) }
 }
 
 /// What the forward product reads and writes.
@@ -312,9 +284,12 @@ impl<T: Element> Forward<'_, T> {
     }
 }
 
-/// The loops of [`forward`]; lengths were checked.
+/// The loops of [`forward`].
+///
+/// # Safety
+/// Its lengths were checked.
 #[inline(always)]
-pub(crate) fn run_forward<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     s: S,
     dims: Dims,
     x: &[T],

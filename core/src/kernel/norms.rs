@@ -44,7 +44,8 @@ pub fn sq_norms<T: Element>(
 ) -> Result<(), Error> {
     batch.check()?;
     check("sq_norms", norms.len(), batch.dims.batch)?;
-    T::sq_norms(isa, batch, from, norms);
+    // SAFETY: the lengths were checked.
+    unsafe { T::sq_norms(isa, batch, from, norms) }
     Ok(())
 }
 
@@ -71,7 +72,8 @@ pub fn bias_sq_norms<T: Element>(
 ) -> Result<(), Error> {
     batch.check_dy()?;
     check("sq_norms", norms.len(), batch.dims.batch)?;
-    T::bias_sq_norms(isa, batch, from, norms);
+    // SAFETY: the lengths were checked.
+    unsafe { T::bias_sq_norms(isa, batch, from, norms) }
     Ok(())
 }
 
@@ -242,9 +244,12 @@ unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
     }
 }
 
-/// The loops of [`sq_norms`]; lengths were checked.
+/// The loops of [`sq_norms`].
+///
+/// # Safety
+/// Its lengths were checked.
 #[inline(always)]
-pub(crate) fn run_sq_norms<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_sq_norms<T: Element, S: Simd<T>>(
     s: S,
     batch: &Batch<'_, T>,
     from: Start,
@@ -260,9 +265,12 @@ pub(crate) fn run_sq_norms<T: Element, S: Simd<T>>(
     }
 }
 
-/// The loops of [`bias_sq_norms`]; lengths were checked.
+/// The loops of [`bias_sq_norms`].
+///
+/// # Safety
+/// Its lengths were checked.
 #[inline(always)]
-pub(crate) fn run_bias_sq_norms<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_bias_sq_norms<T: Element, S: Simd<T>>(
     s: S,
     batch: &Batch<'_, T>,
     from: Start,
