@@ -22,3 +22,5 @@ pub mod moments;
 pub mod plain;
 pub mod product;
 pub mod real;
+pub mod step;
+pub mod update;

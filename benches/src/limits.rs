@@ -19,10 +19,13 @@ pub trait Limits: Real {
     fn sqrt_div_chains(isa: Isa, n: usize);
     /// `n` square roots in registers.
     fn sqrt_chains(isa: Isa, n: usize);
-    /// Reads four arrays and writes three of them back, as Adam must: the values only change places.
-    fn move_adam(isa: Isa, params: &mut [Self], grad: &[Self], avg: &mut [Self], sq: &mut [Self]);
-    /// Reads three arrays and writes two of them back, as RMSProp and momentum must.
-    fn move_two(isa: Isa, params: &mut [Self], grad: &[Self], state: &mut [Self]);
+    /// Reads the arrays of both lists, of one length, and writes those of the first, as an optimizer
+    /// must: the values only change places.
+    fn move_arrays<const W: usize, const R: usize>(
+        isa: Isa,
+        written: [&mut [Self]; W],
+        read: [&[Self]; R],
+    );
     /// Overwrites through the caches.
     fn fill(isa: Isa, out: &mut [Self]);
     /// Overwrites past the caches, where the instruction set can.
@@ -33,6 +36,13 @@ pub trait Limits: Real {
 
 /// Independent chains of operations; enough to cover the latency of two pipes.
 const CHAINS: usize = 12;
+
+/// The length of all these arrays. (A few elements at the end, less than a vector, are left alone.)
+fn same_length<T>(written: &[&mut [T]], read: &[&[T]]) -> usize {
+    let n = written.first().map_or(0, |a| a.len());
+    assert!(written.iter().all(|a| a.len() == n) && read.iter().all(|a| a.len() == n));
+    n
+}
 
 /// Stamps the loops of one instruction set and element type.
 #[cfg(target_arch = "x86_64")]
@@ -94,44 +104,27 @@ macro_rules! x86 {
             }
 
             #[target_feature(enable = $features)]
-            pub(in super::super) fn move_adam(p: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
-                let n = g.len();
-                assert!(p.len() == n && m.len() == n && v.len() == n);
-                let whole = n - n % LANES;
-                for k in (0..whole).step_by(LANES) {
-                    // SAFETY: `k + LANES <= n`, the length of all four.
+            pub(in super::super) fn move_arrays<const W: usize, const R: usize>(
+                written: [&mut [T]; W],
+                read: [&[T]; R],
+            ) {
+                let n = same_length(&written, &read);
+                let written = written.map(|a| a.as_mut_ptr());
+                let read = read.map(|a| a.as_ptr());
+                for k in (0..n - n % LANES).step_by(LANES) {
+                    let mut values = [$set1(0.0); W];
+                    // SAFETY: `k + LANES <= n`, the length of all.
                     unsafe {
-                        let old_m = $load(m.as_ptr().add(k));
-                        let old_v = $load(v.as_ptr().add(k));
-                        let old_p = $load(p.as_ptr().add(k));
-                        let old_g = $load(g.as_ptr().add(k));
-                        $store(p.as_mut_ptr().add(k), old_m);
-                        $store(m.as_mut_ptr().add(k), old_v);
-                        $store(v.as_mut_ptr().add(k), $max(old_p, old_g));
+                        for (value, a) in values.iter_mut().zip(written) {
+                            *value = $load(a.add(k));
+                        }
+                        for a in read {
+                            values[0] = $max(values[0], $load(a.add(k)));
+                        }
+                        for (w, a) in written.into_iter().enumerate() {
+                            $store(a.add(k), values[(w + 1) % W]);
+                        }
                     }
-                }
-                for k in whole..n {
-                    (p[k], m[k], v[k]) = (m[k], v[k], p[k].max(g[k]));
-                }
-            }
-
-            #[target_feature(enable = $features)]
-            pub(in super::super) fn move_two(p: &mut [T], g: &[T], m: &mut [T]) {
-                let n = g.len();
-                assert!(p.len() == n && m.len() == n);
-                let whole = n - n % LANES;
-                for k in (0..whole).step_by(LANES) {
-                    // SAFETY: `k + LANES <= n`, the length of all three.
-                    unsafe {
-                        let old_m = $load(m.as_ptr().add(k));
-                        let old_p = $load(p.as_ptr().add(k));
-                        let old_g = $load(g.as_ptr().add(k));
-                        $store(p.as_mut_ptr().add(k), old_m);
-                        $store(m.as_mut_ptr().add(k), $max(old_p, old_g));
-                    }
-                }
-                for k in whole..n {
-                    (p[k], m[k]) = (m[k], p[k].max(g[k]));
                 }
             }
 
@@ -287,15 +280,25 @@ mod portable {
         rounds::<T>(n, 3.7, |c, a| c.std_sqrt() + a);
     }
 
-    pub(super) fn move_adam<T: Real>(p: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
-        for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
-            (*p, *m, *v) = (*m, *v, p.max_or(*g));
-        }
-    }
-
-    pub(super) fn move_two<T: Real>(p: &mut [T], g: &[T], m: &mut [T]) {
-        for ((p, g), m) in p.iter_mut().zip(g).zip(m) {
-            (*p, *m) = (*m, p.max_or(*g));
+    pub(super) fn move_arrays<T: Real, const W: usize, const R: usize>(
+        mut written: [&mut [T]; W],
+        read: [&[T]; R],
+    ) {
+        const BLOCK: usize = 16;
+        let n = same_length(&written, &read);
+        for k in (0..n - n % BLOCK).step_by(BLOCK) {
+            let mut values = [[T::ZERO; BLOCK]; W];
+            for (value, a) in values.iter_mut().zip(&written) {
+                value.copy_from_slice(&a[k..k + BLOCK]);
+            }
+            for a in read {
+                for (value, x) in values[0].iter_mut().zip(&a[k..k + BLOCK]) {
+                    *value = value.max_or(*x);
+                }
+            }
+            for (w, a) in written.iter_mut().enumerate() {
+                a[k..k + BLOCK].copy_from_slice(&values[(w + 1) % W]);
+            }
         }
     }
 
@@ -331,6 +334,22 @@ macro_rules! limits {
                     _ => portable::$portable::<$T>($($arg),*),
                 }
             })*
+
+            fn move_arrays<const W: usize, const R: usize>(
+                isa: Isa,
+                written: [&mut [$T]; W],
+                read: [&[$T]; R],
+            ) {
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: an `Isa` in hand proves that the CPU has its features.
+                    Isa::Avx2(_) => unsafe { x86::$avx2::move_arrays(written, read) },
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: as above.
+                    Isa::Avx512(_) => unsafe { x86::$avx512::move_arrays(written, read) },
+                    _ => portable::move_arrays(written, read),
+                }
+            }
         }
     };
     ($($T:ident: $avx2:ident, $avx512:ident;)*) => {$(
@@ -339,8 +358,6 @@ macro_rules! limits {
             fn fma_chains(n: usize) = fma_chains;
             fn sqrt_div_chains(n: usize) = sqrt_div_chains;
             fn sqrt_chains(n: usize) = sqrt_chains;
-            fn move_adam(params: &mut [$T], grad: &[$T], avg: &mut [$T], sq: &mut [$T]) = move_adam;
-            fn move_two(params: &mut [$T], grad: &[$T], state: &mut [$T]) = move_two;
             fn fill(out: &mut [$T]) = fill;
             fn stream_fill(out: &mut [$T]) = fill;
             fn read(from: &[$T]) = read;
