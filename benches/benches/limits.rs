@@ -1,8 +1,8 @@
 //! What the hardware allows, by itself: the rates that the other benches' limits come from.
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, criterion_group, criterion_main};
 use pergrad_bench::buf::Buf;
-use pergrad_bench::case::{self, bytes, elements, select};
+use pergrad_bench::case::{self, Bencher, bytes, elements, select};
 use pergrad_bench::limits::Limits;
 use pergrad_core::Isa;
 
@@ -10,7 +10,7 @@ use pergrad_core::Isa;
 const SIZES: [usize; 4] = [16 << 10, 256 << 10, 4 << 20, 128 << 20];
 
 /// Operations in registers.
-fn compute<T: Limits>(c: &mut Criterion) {
+fn compute<T: Limits>(c: &mut Bencher) {
     const N: usize = 1 << 20;
     type Loop = fn(Isa, usize);
     let loops: [(&str, Loop); 3] = [
@@ -29,7 +29,7 @@ fn compute<T: Limits>(c: &mut Criterion) {
 
 /// Bytes through the caches and to memory. The throughput counts each array once for a read and once
 /// for a write.
-fn memory(c: &mut Criterion) {
+fn memory(c: &mut Bencher) {
     type T = f32;
     for size in select(&SIZES, |s| *s <= 256 << 10) {
         let n = size / size_of::<T>();

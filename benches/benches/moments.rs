@@ -1,11 +1,11 @@
 //! The averaged gradient alone (the ordinary matrix product), and both moments in one sweep.
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use pergrad_bench::case;
+use criterion::{criterion_group, criterion_main};
+use pergrad_bench::case::{self, Bencher};
 use pergrad_bench::layer::{LAYERS, LAYERS_F64, layers};
 use pergrad_bench::moments::{bench_grad, bench_moments};
 
-fn grad(c: &mut Criterion) {
+fn grad(c: &mut Bencher) {
     let mut group = c.benchmark_group("grad");
     for dims in layers(&LAYERS) {
         bench_grad::<f32>(&mut group, dims);
@@ -15,7 +15,7 @@ fn grad(c: &mut Criterion) {
     }
 }
 
-fn moments(c: &mut Criterion) {
+fn moments(c: &mut Bencher) {
     let mut group = c.benchmark_group("moments");
     for dims in layers(&LAYERS) {
         bench_moments::<f32>(&mut group, dims);

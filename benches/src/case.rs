@@ -3,16 +3,21 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use pergrad_core::Isa;
 
-/// A criterion group on the wall clock.
-pub type Group<'a> = BenchmarkGroup<'a, WallTime>;
+use crate::clock::Clock;
+
+/// A criterion group on our clock.
+pub type Group<'a> = BenchmarkGroup<'a, Clock>;
+
+/// Criterion on our clock.
+pub type Bencher = Criterion<Clock>;
 
 /// Short measurements: the whole run is to take minutes. The command line overrides all of it.
-pub fn criterion() -> Criterion {
+pub fn criterion() -> Bencher {
     Criterion::default()
+        .with_measurement(Clock::from_env())
         .sample_size(10)
         .measurement_time(Duration::from_millis(1000))
         .warm_up_time(Duration::from_millis(300))

@@ -11,11 +11,13 @@
 //! * the case is the element type and the shape, `BxJxI` or `BxTxJxI`, or a number of elements.
 //!
 //! `cargo bench -p pergrad-bench --bench moments -- 'moments/.*avx512'` runs pergrad's AVX-512 and the
-//! limit it is held against; `cargo bench -p pergrad-bench -- --test` runs everything once, on small
+//! limit it is held against (with `PERGRAD_BENCH_CLOCK=cpu` in processor time, for a busy machine);
+//! `cargo bench -p pergrad-bench -- --test` runs everything once, on small
 //! shapes; `cargo run --release -p pergrad-bench --bin report` turns the results into ratios.
 
 pub mod buf;
 pub mod case;
+pub mod clock;
 pub mod layer;
 pub mod limits;
 pub mod moments;
