@@ -194,7 +194,7 @@ plain! {
         let examples = x.chunks_exact(steps * inputs).zip(dy.chunks_exact(steps * outputs));
         for ((x, dy), norm) in examples.zip(norms) {
             if steps == 1 {
-                *norm = sum_of_squares::<T, FMA>(x) * sum_of_squares::<T, FMA>(dy);
+                *norm = squares::<T, FMA>(x) * squares::<T, FMA>(dy);
                 continue;
             }
             *norm = T::ZERO;
@@ -203,9 +203,14 @@ plain! {
                 for (x, dy) in x.chunks_exact(inputs).zip(dy.chunks_exact(outputs)) {
                     add_scaled::<T, FMA>(g, dy[j], x);
                 }
-                *norm += sum_of_squares::<T, FMA>(g);
+                *norm += squares::<T, FMA>(g);
             }
         }
+    }
+
+    /// `sum = sum_k a[k]^2`.
+    fn sum_of_squares(a: &[T], sum: &mut T) {
+        *sum = squares::<T, FMA>(a);
     }
 
     /// Multiplies each row of `a` by its factor.
@@ -288,7 +293,7 @@ plain! {
 
 /// The sum of squares, sixteen sums side by side.
 #[inline(always)]
-fn sum_of_squares<T: Real, const FMA: bool>(a: &[T]) -> T {
+fn squares<T: Real, const FMA: bool>(a: &[T]) -> T {
     let mut lanes = [T::ZERO; 16];
     let (chunks, rest) = a.as_chunks::<16>();
     for chunk in chunks {
