@@ -24,5 +24,6 @@ pub mod moments;
 pub mod plain;
 pub mod product;
 pub mod real;
+pub mod report;
 pub mod step;
 pub mod update;
