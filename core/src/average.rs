@@ -36,7 +36,7 @@ impl Window {
     /// # Errors
     /// [`Error::Hyper`] unless `1 <= length < inf`.
     pub fn new(length: f64) -> Result<Self, Error> {
-        if length >= 1.0 && length < f64::INFINITY {
+        if (1.0..f64::INFINITY).contains(&length) {
             Ok(Window { alpha: 1.0 / length })
         } else {
             Err(Error::Hyper { arg: "window", got: length, need: "at least 1 and finite" })

@@ -67,7 +67,10 @@ impl fmt::Display for Error {
             Error::Hyper { arg, got, need } => write!(f, "`{arg}` is {got}, it must be {need}"),
             Error::Conflict { what } => f.write_str(what),
             Error::NonFinite { arg, index } => {
-                write!(f, "`{arg}[{index}]` is not finite or would not stay so; nothing was changed")
+                write!(
+                    f,
+                    "`{arg}[{index}]` is not finite or would not stay so; nothing was changed"
+                )
             }
             Error::Isa { available } => {
                 write!(f, "that instruction set is not to be had here; there are: {available}")

@@ -1,11 +1,14 @@
 //! The kernels: one file a family, each with its formula and plan first, the checked public functions
 //! next, the loops last.
 
+pub(crate) mod bias;
 pub(crate) mod linear;
 pub(crate) mod moments;
 pub(crate) mod norms;
 pub(crate) mod outer;
+pub(crate) mod pack;
 pub(crate) mod reduce;
 pub(crate) mod step;
+pub(crate) mod sweep;
 pub(crate) mod tile;
 pub(crate) mod update;

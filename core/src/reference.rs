@@ -195,6 +195,29 @@ pub fn grad<T: Element>(batch: &Batch<'_, T>, fold: Fold, grad: &mut [T]) -> Res
     Ok(())
 }
 
+/// The bias' gradient alone: `grad[j] = scale fold_{b,t} (grad + c[b] dy[b,t,j])`, plain additions.
+///
+/// # Errors
+/// As [`crate::bias_grad`].
+pub fn bias_grad<T: Element>(
+    batch: &Batch<'_, T>,
+    fold: Fold,
+    grad: &mut [T],
+) -> Result<(), Error> {
+    batch.check_dy()?;
+    check("grad", grad.len(), batch.dims.outputs)?;
+    for (j, out) in grad.iter_mut().enumerate() {
+        let mut sum = start(fold, *out);
+        for b in 0..batch.dims.batch {
+            for t in 0..batch.dims.steps {
+                sum = sum + weighted_dy(batch, b, t, j);
+            }
+        }
+        *out = finish(fold, sum);
+    }
+    Ok(())
+}
+
 /// Moments: `grad = scale fold_b grad + G` and `grad_sq = scale fold_b fma(G, G, grad_sq)`.
 ///
 /// # Errors

@@ -113,11 +113,7 @@ impl<'a, T: Element> AdamState<'a, T> {
 }
 
 /// Checks `grad` and the second moment against the parameters.
-pub(crate) fn check_update<T>(
-    params: &[T],
-    grad: &[T],
-    second: Option<&[T]>,
-) -> Result<(), Error> {
+pub(crate) fn check_update<T>(params: &[T], grad: &[T], second: Option<&[T]>) -> Result<(), Error> {
     check("grad", grad.len(), params.len())?;
     match second {
         Some(second) => check("second_moment", second.len(), params.len()),

@@ -10,7 +10,9 @@
 //! gradient: the matrix product of [`super::tile`], with `W` in the place of `x` and `j` in the place
 //! of `b`.
 
-use super::tile::{self, Ends, Out, Source, TileKernel, sweep};
+use super::moments::GradKernel;
+use super::sweep::sweep;
+use super::tile::{Ends, Out, Source};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Error, Isa, Start};
@@ -42,7 +44,8 @@ pub fn forward<T: Element>(
     y: &mut [T],
 ) -> Result<(), Error> {
     check_forward(dims, x, weight, bias, y)?;
-    T::forward(isa, dims, x, weight, bias, from, y);
+    // SAFETY: the lengths were checked.
+    unsafe { T::forward(isa, dims, x, weight, bias, from, y) }
     Ok(())
 }
 
@@ -72,7 +75,7 @@ pub fn input_grad<T: Element>(
     dx: &mut [T],
 ) -> Result<(), Error> {
     check_input_grad(dims, dy, weight, dx)?;
-    T::input_grad(isa, dims, dy, weight, from, dx);
+    run_input_grad(isa, dims, dy, weight, from, dx);
     Ok(())
 }
 
@@ -89,7 +92,7 @@ pub(crate) fn check_forward<T>(
     if let Some(bias) = bias {
         check("bias", bias.len(), dims.outputs)?;
     }
-    check("y", y.len(), dims.y_len()?)
+    check("y", y.len(), dims.y_len().map_err(|_| Error::Overflow { arg: "y" })?)
 }
 
 /// The checks of [`input_grad`].
@@ -101,45 +104,19 @@ pub(crate) fn check_input_grad<T>(
 ) -> Result<(), Error> {
     check("dy", dy.len(), dims.y_len()?)?;
     check("weight", weight.len(), dims.weight_len()?)?;
-    check("dx", dx.len(), dims.x_len()?)
+    check("dx", dx.len(), dims.x_len().map_err(|_| Error::Overflow { arg: "dx" })?)
 }
 
-struct InputGrad<T> {
-    ends: Ends<T>,
-    out: Out<T>,
-}
-
-impl<T: Element> TileKernel<T> for InputGrad<T> {
-    #[inline(always)]
-    unsafe fn tile<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
-        &mut self,
-        s: S,
-        src: Source<T>,
-        row: usize,
-        i: usize,
-        n: usize,
-    ) where
-        S: Simd<T>,
-    {
-        // SAFETY: the tile is inside dx, whose length was checked.
-        unsafe {
-            let out = self.out.at(row, i);
-            tile::grad::<T, S, ROWS, VECS, TAIL>(s, src, n, self.ends, out);
-        }
-    }
-}
-
-/// The loops of [`input_grad`]; lengths were checked.
-#[inline(always)]
-pub(crate) fn run_input_grad<T: Element, S: Simd<T>>(
-    s: S,
+/// [`input_grad`], lengths checked.
+fn run_input_grad<T: Element>(
+    isa: Isa,
     dims: Dims,
     dy: &[T],
     weight: &[T],
     from: Start,
     dx: &mut [T],
 ) {
-    let Dims { batch, steps, outputs, inputs } = dims;
+    let Dims { outputs, inputs, .. } = dims;
     // `(b, t)` are the rows of this product, and the fold goes over `j`.
     let src = Source {
         batch: outputs,
@@ -152,20 +129,11 @@ pub(crate) fn run_input_grad<T: Element, S: Simd<T>>(
         weights: core::ptr::null(),
     };
     let out = Out { p: dx.as_mut_ptr(), stride: inputs };
-    let mut kernel = InputGrad { ends: Ends { start: from, scale: None }, out };
-    // B * T does not overflow unless I or J is 0, and then there is nothing to do.
-    let rows = if inputs == 0 { 0 } else { batch.wrapping_mul(steps) };
-    if dx.is_empty() {
-        return;
-    }
+    let ends = Ends { start: from, scale: None };
+    let mut kernel = GradKernel { whole: ends, ends, out };
+    let Some(rows) = dx.len().checked_div(inputs) else { return };
     // SAFETY: the lengths of dy, weight and dx were checked against the extents.
-    unsafe {
-        if S::REGISTERS >= 32 {
-            sweep::<T, S, _, 6>(s, src, rows, inputs, &mut kernel);
-        } else {
-            sweep::<T, S, _, 4>(s, src, rows, inputs, &mut kernel);
-        }
-    }
+    unsafe { sweep(isa, src, rows, inputs, &mut [], &mut kernel) }
 }
 
 /// What the forward product reads and writes.
@@ -178,25 +146,6 @@ struct Forward<'a, T> {
     y: *mut T,
     inputs: usize,
     outputs: usize,
-}
-
-/// Adds 16 lanes: `l` and `l + 8`, then `+ 4`, `+ 2`, `+ 1`.
-///
-/// # Safety
-/// None beyond the token: the lanes go through an array of their own.
-#[inline(always)]
-pub(crate) fn sum_lanes<T: Element, S: Simd<T>, const G: usize>(s: S, lanes: [S::V; G]) -> T {
-    let mut a = [T::ZERO; REDUCTION_LANES];
-    for (g, v) in lanes.into_iter().enumerate() {
-        // SAFETY: G * LANES = 16, the length of the array.
-        unsafe { s.store(a.as_mut_ptr().add(g * S::LANES), v) }
-    }
-    for half in [8, 4, 2, 1] {
-        for l in 0..half {
-            a[l] = a[l] + a[l + half];
-        }
-    }
-    a[0]
 }
 
 impl<T: Element> Forward<'_, T> {
@@ -215,16 +164,19 @@ impl<T: Element> Forward<'_, T> {
     {
         // SAFETY: by contract; i + 16 <= inputs in the body, and the tail touches `rest` elements.
         unsafe {
-            let x: [*const T; R] = core::array::from_fn(|r| self.x.add((row + r) * self.inputs));
-            let w: [*const T; C] = core::array::from_fn(|c| self.weight.add((j + c) * self.inputs));
+            let x = self.x.add(row * self.inputs);
+            let w = self.weight.add(j * self.inputs);
             let mut sums = [[[s.splat(T::ZERO); G]; C]; R];
             let mut i = 0;
             while i + REDUCTION_LANES <= self.inputs {
                 for g in 0..G {
                     let at = i + g * S::LANES;
-                    let ws: [S::V; C] = each(|c| s.load(w[c].add(at)));
+                    let mut ws = [s.splat(T::ZERO); C];
+                    for (c, ws) in ws.iter_mut().enumerate() {
+                        *ws = s.load(w.add(c * self.inputs + at));
+                    }
                     for r in 0..R {
-                        let xs = s.load(x[r].add(at));
+                        let xs = s.load(x.add(r * self.inputs + at));
                         for c in 0..C {
                             sums[r][c][g] = s.fma(ws[c], xs, sums[r][c][g]);
                         }
@@ -240,50 +192,71 @@ impl<T: Element> Forward<'_, T> {
                 // Lanes without an element multiply -0 and 0, which adds nothing to any sum.
                 let n = S::LANES.min(self.inputs - at);
                 for r in 0..R {
-                    let xs = s.load_first(x[r].add(at), n, T::ZERO);
+                    let xs = s.load_first(x.add(r * self.inputs + at), n, T::ZERO);
                     for c in 0..C {
-                        let ws = s.load_first(w[c].add(at), n, T::NEG_ZERO);
+                        let ws = s.load_first(w.add(c * self.inputs + at), n, T::NEG_ZERO);
                         sums[r][c][g] = s.fma(ws, xs, sums[r][c][g]);
                     }
                 }
             }
-            for (r, sums) in sums.into_iter().enumerate() {
-                for (c, lanes) in sums.into_iter().enumerate() {
-                    let mut sum = sum_lanes(s, lanes);
-                    if let Some(bias) = self.bias {
-                        sum = sum + *bias.get_unchecked(j + c);
-                    }
-                    let y = self.y.add((row + r) * self.outputs + j + c);
-                    *y = if self.from == Start::Resume { *y } else { T::ZERO } + sum;
+            for r in 0..R {
+                // C <= 4: some of the four are copies, computed for nothing.
+                let mut lanes = [sums[r][0]; 4];
+                for c in 1..C {
+                    lanes[c] = sums[r][c];
+                }
+                let finished = s.sum_lanes(&lanes);
+                for c in 0..C {
+                    self.finish(row + r, j + c, finished[c]);
                 }
             }
         }
     }
 
-    /// Rows `row .. row + R` against all of `W`.
+    /// Adds a finished sum to `y[row, j]`.
     ///
     /// # Safety
-    /// The rows are inside.
+    /// It is inside.
     #[inline(always)]
-    unsafe fn rows<S, const R: usize, const C: usize, const G: usize>(self, s: S, row: usize)
-    where
+    unsafe fn finish(&self, row: usize, j: usize, mut sum: T) {
+        // SAFETY: by contract; the bias is as long as `W` has rows.
+        unsafe {
+            if let Some(bias) = self.bias {
+                sum = sum + *bias.get_unchecked(j);
+            }
+            let y = self.y.add(row * self.outputs + j);
+            *y = if self.from == Start::Resume { *y } else { T::ZERO } + sum;
+        }
+    }
+
+    /// Rows `j .. j + C` of `W` against rows `first .. end` of `x`.
+    ///
+    /// # Safety
+    /// They are inside.
+    #[inline(always)]
+    unsafe fn rows<S, const R: usize, const C: usize, const G: usize>(
+        self,
+        s: S,
+        (first, end): (usize, usize),
+        j: usize,
+    ) where
         S: Simd<T>,
     {
-        let mut j = 0;
-        // SAFETY: j + C <= outputs, then j < outputs.
+        let mut row = first;
+        // SAFETY: row + R <= end, then row < end.
         unsafe {
-            while j + C <= self.outputs {
+            while row + R <= end {
                 self.tile::<S, R, C, G>(s, row, j);
-                j += C;
+                row += R;
             }
-            while j < self.outputs {
-                self.tile::<S, R, 1, G>(s, row, j);
-                j += 1;
+            while row < end {
+                self.tile::<S, 1, C, G>(s, row, j);
+                row += 1;
             }
         }
     }
 
-    /// All rows.
+    /// All rows: as many rows of `x` as stay in cache see all of `W`, a few of its rows at a time.
     ///
     /// # Safety
     /// The lengths were checked against the extents.
@@ -292,30 +265,36 @@ impl<T: Element> Forward<'_, T> {
     where
         S: Simd<T>,
     {
+        let most = (X_BYTES / size_of::<T>() / self.inputs.max(1)).max(R);
         let mut row = 0;
-        // SAFETY: row + R <= rows, then row < rows.
-        unsafe {
-            while row + R <= rows {
-                self.rows::<S, R, C, G>(s, row);
-                row += R;
+        while row < rows {
+            let end = row + most.min(rows - row);
+            let mut j = 0;
+            // SAFETY: end <= rows; j + C <= outputs, then j < outputs.
+            unsafe {
+                while j + C <= self.outputs {
+                    self.rows::<S, R, C, G>(s, (row, end), j);
+                    j += C;
+                }
+                while j < self.outputs {
+                    self.rows::<S, R, 1, G>(s, (row, end), j);
+                    j += 1;
+                }
             }
-            while row < rows {
-                self.rows::<S, 1, C, G>(s, row);
-                row += 1;
-            }
+            row = end;
         }
     }
 }
 
-/// An array from its indices, without a closure's own code generation.
-#[inline(always)]
-fn each<V: Copy, const N: usize>(mut f: impl FnMut(usize) -> V) -> [V; N] {
-    core::array::from_fn(|n| f(n))
-}
+/// Bytes of `x` that are gone through for each few rows of `W`.
+const X_BYTES: usize = 256 << 10;
 
-/// The loops of [`forward`]; lengths were checked.
+/// The loops of [`forward`].
+///
+/// # Safety
+/// Its lengths were checked.
 #[inline(always)]
-pub(crate) fn run_forward<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     s: S,
     dims: Dims,
     x: &[T],
@@ -325,18 +304,15 @@ pub(crate) fn run_forward<T: Element, S: Simd<T>>(
     y: &mut [T],
 ) {
     let Dims { outputs, inputs, .. } = dims;
-    if y.is_empty() {
-        return;
-    }
-    let rows = y.len() / outputs;
+    let Some(rows) = y.len().checked_div(outputs) else { return };
     let (x, weight, y) = (x.as_ptr(), weight.as_ptr(), y.as_mut_ptr());
     let job = Forward { x, weight, bias, from, y, inputs, outputs };
     // SAFETY: the lengths of x, weight, bias and y were checked against the extents.
     unsafe {
         match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
-            (32, 1) => job.all::<S, 4, 6, 1>(s, rows),
+            (32, 1) => job.all::<S, 6, 4, 1>(s, rows),
             (32, 2) => job.all::<S, 3, 4, 2>(s, rows),
-            (_, 1) => job.all::<S, 2, 4, 1>(s, rows),
+            (_, 1) => job.all::<S, 3, 4, 1>(s, rows),
             (_, 2) => job.all::<S, 2, 3, 2>(s, rows),
             _ => job.all::<S, 1, 3, 4>(s, rows),
         }

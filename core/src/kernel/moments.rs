@@ -7,20 +7,19 @@
 //! ```
 //!
 //! Plan: register tiles of both sums ([`super::tile`]), so that `G` is made, added and squared in
-//! registers and never stored. `grad` alone is the ordinary matrix product on the same tiles. The
-//! bias' moments are the same folds with `x = 1`, vectorised over `j`.
+//! registers and never stored. `grad` alone is the ordinary matrix product on the same tiles.
 
-use super::tile::{self, Ends, Out, Source, TileKernel, sweep};
+use super::sweep::{self, RowKernel, sweep};
+use super::tile::{Ends, Out, Row, Shape, Source};
 use crate::dims::check;
-use crate::simd::Simd;
-use crate::{Batch, Dims, Element, Error, Fold, Isa, Start};
+use crate::{Batch, Dims, Element, Error, Fold, Isa};
 
 /// The averaged gradient alone: `grad[j,i] = scale * fold_{b,t} fma(c[b] dy[b,t,j], x[b,t,i], grad)`.
 ///
 /// * `batch`: `x [B, T, I]`, `dy [B, T, J]` per example, example weights `c [B]` or none.
 /// * `fold`: whether `grad` is overwritten or continued, and the factor at the end
 ///   ([`Fold::mean`] for the average).
-/// * `grad`: *out* `[J, I]`; never read with [`Start::Fresh`].
+/// * `grad`: *out* `[J, I]`; never read with [`Start::Fresh`](crate::Start::Fresh).
 /// * `scratch`: any length, may be empty; see [`scratch_len`].
 ///
 /// This is the ordinary matrix product. It rounds once a term where [`moments`] rounds the product
@@ -45,7 +44,7 @@ pub fn grad<T: Element>(
     scratch: &mut [T],
 ) -> Result<(), Error> {
     check("grad", grad.len(), batch.check()?)?;
-    T::grad(isa, batch, fold, grad, scratch);
+    run_grad(isa, batch, fold, grad, scratch);
     Ok(())
 }
 
@@ -57,7 +56,7 @@ pub fn grad<T: Element>(
 ///   `c [B]` or none.
 /// * `fold`: whether the outputs are overwritten or continued, and the factor at the end. Micro-batches
 ///   resumed in order give the bits of the whole batch.
-/// * `grad`, `grad_sq`: *out* `[J, I]`; never read with [`Start::Fresh`].
+/// * `grad`, `grad_sq`: *out* `[J, I]`; never read with [`Start::Fresh`](crate::Start::Fresh).
 /// * `scratch`: any length, may be empty; see [`scratch_len`].
 ///
 /// The bits are those of [`per_example_grad`](crate::per_example_grad) followed by
@@ -88,65 +87,7 @@ pub fn moments<T: Element>(
     let n = batch.check()?;
     check("grad", grad.len(), n)?;
     check("grad_sq", grad_sq.len(), n)?;
-    T::moments(isa, batch, fold, grad, grad_sq, scratch);
-    Ok(())
-}
-
-/// The averaged gradient of the bias alone: `grad[j] = scale * fold_{b,t} (grad + c[b] dy[b,t,j])`.
-///
-/// `batch.x` is not looked at and may be empty. `grad` is *out* `[J]`; never read with
-/// [`Start::Fresh`].
-///
-/// # Errors
-/// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.
-///
-/// ```
-/// use pergrad_core::{Batch, Dims, Fold, Isa, bias_grad};
-/// let batch = Batch::new(Dims::new(2, 1, 2), &[], &[3.0f32, -1.0]);
-/// let mut g = [0.0];
-/// bias_grad(Isa::detect(), &batch, Fold::mean(2), &mut g)?;
-/// assert_eq!(g, [1.0]);
-/// # Ok::<(), pergrad_core::Error>(())
-/// ```
-pub fn bias_grad<T: Element>(
-    isa: Isa,
-    batch: &Batch<'_, T>,
-    fold: Fold,
-    grad: &mut [T],
-) -> Result<(), Error> {
-    batch.check_dy()?;
-    check("grad", grad.len(), batch.dims.outputs)?;
-    T::bias_grad(isa, batch, fold, grad);
-    Ok(())
-}
-
-/// The moments of the bias: as [`moments`] with `G[b,j] = sum_t c[b] dy[b,t,j]` (plain additions).
-///
-/// `batch.x` is not looked at and may be empty. `grad` and `grad_sq` are *out* `[J]`; never read with
-/// [`Start::Fresh`].
-///
-/// # Errors
-/// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.
-///
-/// ```
-/// use pergrad_core::{Batch, Dims, Fold, Isa, bias_moments};
-/// let batch = Batch::new(Dims::new(2, 1, 2), &[], &[3.0f32, -1.0]);
-/// let (mut g, mut g_sq) = ([0.0], [0.0]);
-/// bias_moments(Isa::detect(), &batch, Fold::mean(2), &mut g, &mut g_sq)?;
-/// assert_eq!((g, g_sq), ([1.0], [5.0]));
-/// # Ok::<(), pergrad_core::Error>(())
-/// ```
-pub fn bias_moments<T: Element>(
-    isa: Isa,
-    batch: &Batch<'_, T>,
-    fold: Fold,
-    grad: &mut [T],
-    grad_sq: &mut [T],
-) -> Result<(), Error> {
-    batch.check_dy()?;
-    check("grad", grad.len(), batch.dims.outputs)?;
-    check("grad_sq", grad_sq.len(), batch.dims.outputs)?;
-    T::bias_moments(isa, batch, fold, grad, grad_sq);
+    run_moments(isa, batch, fold, grad, grad_sq, scratch);
     Ok(())
 }
 
@@ -160,8 +101,7 @@ pub fn bias_moments<T: Element>(
 /// # let _ = SCRATCH;
 /// ```
 pub const fn scratch_len(dims: Dims) -> usize {
-    let _ = dims;
-    0
+    sweep::scratch_len(dims.batch, dims.steps, dims.inputs)
 }
 
 /// What tiles of a whole layer read.
@@ -183,238 +123,106 @@ pub(crate) fn ends<T: Element>(fold: Fold) -> Ends<T> {
     Ends { start: fold.start, scale: fold.factor() }
 }
 
-struct GradKernel<T> {
-    ends: Ends<T>,
-    out: Out<T>,
+/// The matrix product into memory.
+pub(crate) struct GradKernel<T> {
+    /// Of the whole fold.
+    pub(crate) whole: Ends<T>,
+    /// Of this block of the batch.
+    pub(crate) ends: Ends<T>,
+    pub(crate) out: Out<T>,
 }
 
-impl<T: Element> TileKernel<T> for GradKernel<T> {
-    #[inline(always)]
-    unsafe fn tile<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
-        &mut self,
-        s: S,
-        src: Source<T>,
-        j: usize,
-        i: usize,
-        n: usize,
-    ) where
-        S: Simd<T>,
-    {
-        // SAFETY: the tile is inside the output, whose length was checked.
-        unsafe {
-            let out = self.out.at(j, i);
-            tile::grad::<T, S, ROWS, VECS, TAIL>(s, src, n, self.ends, out);
-        }
+impl<T: Element> RowKernel<T> for GradKernel<T> {
+    const RESUMABLE: bool = true;
+
+    fn rows(shape: Shape) -> usize {
+        shape.grad
+    }
+
+    fn most_columns(_rows: usize) -> usize {
+        usize::MAX
+    }
+
+    fn block(&mut self, first: bool, last: bool) {
+        self.ends = self.whole.of_block(first, last);
+    }
+
+    unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize) {
+        // SAFETY: the row is inside the output, whose length was checked.
+        unsafe { T::grad_row(isa, &Row { ends: self.ends, out: self.out.at(j, i), ..row }) }
     }
 }
 
-struct MomentsKernel<T> {
+/// Both moments into memory.
+struct MomentsKernel<T, const SEQUENCE: bool> {
+    whole: Ends<T>,
     ends: Ends<T>,
     out: Out<T>,
     out_sq: Out<T>,
 }
 
-impl<T: Element> TileKernel<T> for MomentsKernel<T> {
-    #[inline(always)]
-    unsafe fn tile<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
-        &mut self,
-        s: S,
-        src: Source<T>,
-        j: usize,
-        i: usize,
-        n: usize,
-    ) where
-        S: Simd<T>,
-    {
-        // SAFETY: the tile is inside the outputs, whose lengths were checked.
+impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
+    const RESUMABLE: bool = true;
+
+    fn rows(shape: Shape) -> usize {
+        if SEQUENCE { shape.sequence } else { shape.moments }
+    }
+
+    fn most_columns(_rows: usize) -> usize {
+        usize::MAX
+    }
+
+    fn block(&mut self, first: bool, last: bool) {
+        self.ends = self.whole.of_block(first, last);
+    }
+
+    unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize) {
+        // SAFETY: the row is inside the outputs, whose lengths were checked.
         unsafe {
             let (out, out_sq) = (self.out.at(j, i), self.out_sq.at(j, i));
-            tile::any_moments::<T, S, ROWS, VECS, TAIL>(s, src, n, self.ends, out, out_sq);
+            let row = Row { ends: self.ends, out, out_sq, ..row };
+            if SEQUENCE { T::sequence_row(isa, &row) } else { T::moments_row(isa, &row) }
         }
     }
 }
 
-/// The loops of [`grad`]; lengths were checked.
-#[inline(always)]
-pub(crate) fn run_grad<T: Element, S: Simd<T>>(
-    s: S,
+/// [`grad`], lengths checked.
+fn run_grad<T: Element>(
+    isa: Isa,
     batch: &Batch<'_, T>,
     fold: Fold,
     grad: &mut [T],
-    _scratch: &mut [T],
+    scratch: &mut [T],
 ) {
     let (rows, columns) = (batch.dims.outputs, batch.dims.inputs);
     let out = Out { p: grad.as_mut_ptr(), stride: columns };
-    let mut kernel = GradKernel { ends: ends(fold), out };
+    let mut kernel = GradKernel { whole: ends(fold), ends: ends(fold), out };
     // SAFETY: the lengths of x, dy, weights and grad were checked against the extents.
-    unsafe {
-        if S::REGISTERS >= 32 {
-            sweep::<T, S, _, 6>(s, source(batch), rows, columns, &mut kernel);
-        } else {
-            sweep::<T, S, _, 4>(s, source(batch), rows, columns, &mut kernel);
-        }
-    }
+    unsafe { sweep(isa, source(batch), rows, columns, scratch, &mut kernel) }
 }
 
-/// The loops of [`moments`]; lengths were checked.
-#[inline(always)]
-pub(crate) fn run_moments<T: Element, S: Simd<T>>(
-    s: S,
+/// [`moments`], lengths checked.
+fn run_moments<T: Element>(
+    isa: Isa,
     batch: &Batch<'_, T>,
     fold: Fold,
     grad: &mut [T],
     grad_sq: &mut [T],
-    _scratch: &mut [T],
+    scratch: &mut [T],
 ) {
     let (rows, columns) = (batch.dims.outputs, batch.dims.inputs);
+    let src = source(batch);
     let out = Out { p: grad.as_mut_ptr(), stride: columns };
     let out_sq = Out { p: grad_sq.as_mut_ptr(), stride: columns };
-    let mut kernel = MomentsKernel { ends: ends(fold), out, out_sq };
+    let (whole, ends) = (ends(fold), ends(fold));
     // SAFETY: the lengths of x, dy, weights and the outputs were checked against the extents.
     unsafe {
-        if S::REGISTERS >= 32 {
-            sweep::<T, S, _, 6>(s, source(batch), rows, columns, &mut kernel);
+        if batch.dims.steps == 1 {
+            let mut kernel = MomentsKernel::<T, false> { whole, ends, out, out_sq };
+            sweep(isa, src, rows, columns, scratch, &mut kernel);
         } else {
-            sweep::<T, S, _, 3>(s, source(batch), rows, columns, &mut kernel);
+            let mut kernel = MomentsKernel::<T, true> { whole, ends, out, out_sq };
+            sweep(isa, src, rows, columns, scratch, &mut kernel);
         }
-    }
-}
-
-/// `G` of the bias for one vector of `j`, of example `b`.
-///
-/// # Safety
-/// `dy` points at the vector's first `j` of `(b, 0)`, `n` lanes of it are inside.
-#[inline(always)]
-unsafe fn bias_example<T: Element, S: Simd<T>>(
-    s: S,
-    batch: &Batch<'_, T>,
-    b: usize,
-    j: usize,
-    n: usize,
-) -> S::V {
-    let mut g = s.splat(T::ZERO);
-    for t in 0..batch.dims.steps {
-        // SAFETY: n lanes from j of row (b, t) are inside dy by contract.
-        let mut d = unsafe {
-            let dy = batch.dy.as_ptr().add((b * batch.dims.steps + t) * batch.dims.outputs + j);
-            s.load_first(dy, n, T::ZERO)
-        };
-        if let Some(c) = batch.example_weights {
-            // SAFETY: b < batch, the length of the weights.
-            d = s.mul(s.splat(unsafe { *c.get_unchecked(b) }), d);
-        }
-        g = if t == 0 { d } else { s.add(g, d) };
-    }
-    g
-}
-
-/// The moments of one vector of the bias.
-///
-/// # Safety
-/// `n` lanes from `j` are inside `[J]`; `out` and `out_sq` are writable for them.
-#[inline(always)]
-pub(crate) unsafe fn bias_vector<T: Element, S: Simd<T>>(
-    s: S,
-    batch: &Batch<'_, T>,
-    j: usize,
-    n: usize,
-    ends: Ends<T>,
-    out: *mut T,
-    out_sq: *mut T,
-) {
-    // SAFETY: by contract.
-    unsafe {
-        let [mut sum, mut sum_sq] = [out, out_sq].map(|out| match ends.start {
-            Start::Fresh => s.splat(T::ZERO),
-            Start::Resume => s.load_first(out, n, T::ZERO),
-        });
-        for b in 0..batch.dims.batch {
-            let g = bias_example(s, batch, b, j, n);
-            sum = s.add(sum, g);
-            sum_sq = s.fma(g, g, sum_sq);
-        }
-        if let Some(scale) = ends.scale {
-            sum = s.mul(sum, s.splat(scale));
-            sum_sq = s.mul(sum_sq, s.splat(scale));
-        }
-        s.store_first(out, n, sum);
-        s.store_first(out_sq, n, sum_sq);
-    }
-}
-
-/// The gradient alone of one vector of the bias: additions over `(b, t)`.
-///
-/// # Safety
-/// As [`bias_vector`].
-#[inline(always)]
-pub(crate) unsafe fn bias_grad_vector<T: Element, S: Simd<T>>(
-    s: S,
-    batch: &Batch<'_, T>,
-    j: usize,
-    n: usize,
-    ends: Ends<T>,
-    out: *mut T,
-) {
-    // SAFETY: by contract.
-    unsafe {
-        let mut sum = match ends.start {
-            Start::Fresh => s.splat(T::ZERO),
-            Start::Resume => s.load_first(out, n, T::ZERO),
-        };
-        for b in 0..batch.dims.batch {
-            for t in 0..batch.dims.steps {
-                let row = b * batch.dims.steps + t;
-                let dy = batch.dy.as_ptr().add(row * batch.dims.outputs + j);
-                let mut d = s.load_first(dy, n, T::ZERO);
-                if let Some(c) = batch.example_weights {
-                    d = s.mul(s.splat(*c.get_unchecked(b)), d);
-                }
-                sum = s.add(sum, d);
-            }
-        }
-        if let Some(scale) = ends.scale {
-            sum = s.mul(sum, s.splat(scale));
-        }
-        s.store_first(out, n, sum);
-    }
-}
-
-/// The loops of [`bias_grad`]; lengths were checked.
-#[inline(always)]
-pub(crate) fn run_bias_grad<T: Element, S: Simd<T>>(
-    s: S,
-    batch: &Batch<'_, T>,
-    fold: Fold,
-    grad: &mut [T],
-) {
-    let outputs = batch.dims.outputs;
-    let mut j = 0;
-    while j < outputs {
-        let n = S::LANES.min(outputs - j);
-        // SAFETY: j + n <= J, the length of the output.
-        unsafe { bias_grad_vector(s, batch, j, n, ends(fold), grad.as_mut_ptr().add(j)) }
-        j += n;
-    }
-}
-
-/// The loops of [`bias_moments`]; lengths were checked.
-#[inline(always)]
-pub(crate) fn run_bias_moments<T: Element, S: Simd<T>>(
-    s: S,
-    batch: &Batch<'_, T>,
-    fold: Fold,
-    grad: &mut [T],
-    grad_sq: &mut [T],
-) {
-    let outputs = batch.dims.outputs;
-    let mut j = 0;
-    while j < outputs {
-        let n = S::LANES.min(outputs - j);
-        // SAFETY: j + n <= J, the length of the outputs.
-        unsafe {
-            let (out, out_sq) = (grad.as_mut_ptr().add(j), grad_sq.as_mut_ptr().add(j));
-            bias_vector(s, batch, j, n, ends(fold), out, out_sq);
-        }
-        j += n;
     }
 }

@@ -10,7 +10,6 @@
 //! in registers, 16 columns at a time; unlike the Gram form `sum_{t,s} (dy_t dy_s) (x_t x_s)` this
 //! never cancels to a negative number.
 
-use super::linear::sum_lanes;
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Batch, Element, Error, Isa, Start};
@@ -44,7 +43,8 @@ pub fn sq_norms<T: Element>(
 ) -> Result<(), Error> {
     batch.check()?;
     check("sq_norms", norms.len(), batch.dims.batch)?;
-    T::sq_norms(isa, batch, from, norms);
+    // SAFETY: the lengths were checked.
+    unsafe { T::sq_norms(isa, batch, from, norms) }
     Ok(())
 }
 
@@ -71,7 +71,8 @@ pub fn bias_sq_norms<T: Element>(
 ) -> Result<(), Error> {
     batch.check_dy()?;
     check("sq_norms", norms.len(), batch.dims.batch)?;
-    T::bias_sq_norms(isa, batch, from, norms);
+    // SAFETY: the lengths were checked.
+    unsafe { T::bias_sq_norms(isa, batch, from, norms) }
     Ok(())
 }
 
@@ -153,6 +154,15 @@ impl<T: Element> Columns<T> {
     }
 }
 
+/// `c[b]`, if there are example weights.
+#[inline(always)]
+fn example_weight<T: Element>(batch: &Batch<'_, T>, b: usize) -> Option<T> {
+    match batch.example_weights {
+        Some(c) => c.get(b).copied(),
+        None => None,
+    }
+}
+
 /// The loops of [`sq_norms`] for `G` vectors of lanes.
 ///
 /// # Safety
@@ -166,7 +176,7 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
 ) {
     let dims = batch.dims;
     for (b, norm) in norms.iter_mut().enumerate() {
-        let weight = batch.example_weights.map(|c| c[b]);
+        let weight = example_weight(batch, b);
         let x = batch.x.as_ptr().wrapping_add(b * dims.steps * dims.inputs);
         let dy = batch.dy.as_ptr().wrapping_add(b * dims.steps * dims.outputs);
         let mut lanes = [s.splat(T::ZERO); G];
@@ -184,7 +194,10 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
                 };
                 row(dy, weight).square_all(s, dims.outputs, &mut lanes_dy);
                 row(x, None).square_all(s, dims.inputs, &mut lanes);
-                sum_lanes(s, lanes_dy) * sum_lanes(s, lanes)
+                {
+                    let [dy, x, ..] = s.sum_lanes(&[lanes_dy, lanes, lanes, lanes]);
+                    dy * x
+                }
             } else {
                 for j in 0..dims.outputs {
                     let columns = Columns {
@@ -197,7 +210,7 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
                     };
                     columns.square_all(s, dims.inputs, &mut lanes);
                 }
-                sum_lanes(s, lanes)
+                s.sum_lanes(&[lanes; 4])[0]
             }
         };
         *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
@@ -222,20 +235,23 @@ unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
             x_stride: dims.outputs,
             dy: None,
             dy_stride: 0,
-            weight: batch.example_weights.map(|c| c[b]),
+            weight: example_weight(batch, b),
             steps: dims.steps,
         };
         let mut lanes = [s.splat(T::ZERO); G];
         // SAFETY: example b is inside dy.
         unsafe { columns.square_all(s, dims.outputs, &mut lanes) }
-        let square = sum_lanes(s, lanes);
+        let square = s.sum_lanes(&[lanes; 4])[0];
         *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
     }
 }
 
-/// The loops of [`sq_norms`]; lengths were checked.
+/// The loops of [`sq_norms`].
+///
+/// # Safety
+/// Its lengths were checked.
 #[inline(always)]
-pub(crate) fn run_sq_norms<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_sq_norms<T: Element, S: Simd<T>>(
     s: S,
     batch: &Batch<'_, T>,
     from: Start,
@@ -251,9 +267,12 @@ pub(crate) fn run_sq_norms<T: Element, S: Simd<T>>(
     }
 }
 
-/// The loops of [`bias_sq_norms`]; lengths were checked.
+/// The loops of [`bias_sq_norms`].
+///
+/// # Safety
+/// Its lengths were checked.
 #[inline(always)]
-pub(crate) fn run_bias_sq_norms<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_bias_sq_norms<T: Element, S: Simd<T>>(
     s: S,
     batch: &Batch<'_, T>,
     from: Start,

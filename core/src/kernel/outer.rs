@@ -37,7 +37,8 @@ pub fn per_example_grad<T: Element>(
 ) -> Result<(), Error> {
     batch.check()?;
     check("per_example_grad", out.len(), batch.dims.per_example_grad_len()?)?;
-    T::per_example_grad(isa, batch, out);
+    // SAFETY: the lengths were checked.
+    unsafe { T::per_example_grad(isa, batch, out) }
     Ok(())
 }
 
@@ -76,9 +77,12 @@ impl<T: Element> Row<T> {
     }
 }
 
-/// The loops of [`per_example_grad`]; lengths were checked.
+/// The loops of [`per_example_grad`].
+///
+/// # Safety
+/// Its lengths were checked.
 #[inline(always)]
-pub(crate) fn run_per_example_grad<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_per_example_grad<T: Element, S: Simd<T>>(
     s: S,
     batch: &Batch<'_, T>,
     out: &mut [T],

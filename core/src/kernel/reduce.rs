@@ -45,7 +45,8 @@ pub fn reduce<T: Element>(
     sum_sq: &mut [T],
 ) -> Result<(), Error> {
     check_reduce(rows, batch, sum, sum_sq)?;
-    T::reduce(isa, rows, batch, fold, sum, sum_sq);
+    // SAFETY: the lengths were checked.
+    unsafe { T::reduce(isa, rows, batch, fold, sum, sum_sq) }
     Ok(())
 }
 
@@ -122,9 +123,12 @@ impl<T: Element> Block<T> {
     }
 }
 
-/// The loops of [`reduce`]; lengths were checked.
+/// The loops of [`reduce`].
+///
+/// # Safety
+/// Its lengths were checked.
 #[inline(always)]
-pub(crate) fn run_reduce<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_reduce<T: Element, S: Simd<T>>(
     s: S,
     rows: &[T],
     batch: usize,

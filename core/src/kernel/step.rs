@@ -1,23 +1,22 @@
 //! The layer step: moments and update of one layer in one sweep.
 //!
-//! Plan: the tiles of [`super::tile`] leave their sums in a small array on the stack, where the
-//! [`Rule`] of the optimizer picks them up at once: no gradient is ever stored in memory. The bits
+//! Plan: rows of tiles ([`super::tile`]) leave their sums in a small array on the stack, where the
+//! optimizer picks them up at once: a few hundred gradients exist at a time, in the first-level cache.
+//! While a tile is summed, its parameters and their state are fetched. The bits
 //! are those of [`moments`](crate::moments()) (or, on the squared average and for momentum, of
 //! [`grad`](crate::grad())) followed by the update.
 
 use core::mem::MaybeUninit;
 
-use super::moments::{bias_grad_vector, bias_vector, source};
-use super::tile::{self, Ends, MAX_TILE, Out, Source, TileKernel, sweep};
+use super::moments::source;
+use super::sweep::{RowKernel, sweep};
+use super::tile::{Ends, Out, Row, Shape};
 use super::update::{
-    Adam, AdamArrays, Momentum, MomentumArrays, NonFinite, Rmsprop, RmspropArrays, Rule, run,
+    Adam, AdamArrays, Momentum, MomentumArrays, NonFinite, Optimizer, Rmsprop, RmspropArrays, Run,
 };
 use crate::dims::check;
-use crate::simd::{REDUCTION_LANES, Simd};
 use crate::state::{AdamState, RmspropState, SecondMoment};
-use crate::{
-    AdamCoeffs, Batch, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs, Start,
-};
+use crate::{AdamCoeffs, Batch, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs, Start};
 
 /// What a layer step steps on: the batch, and how its gradients are taken.
 ///
@@ -117,8 +116,8 @@ pub fn step_momentum<T: Element>(
     part.check(&layer.batch, params)?;
     check("momentum_buffer", buffer.len(), c.buffer_len(params.len()))?;
     let arrays = MomentumArrays::new(params, buffer);
-    T::step_momentum(isa, layer, part, c, arrays, scratch)
-        .map_err(|index| Error::NonFinite { arg: part.name(), index })
+    // SAFETY: the batch, the parameters and the state were checked.
+    unsafe { step(isa, layer, part, Momentum(c, arrays), false, scratch) }
 }
 
 /// One step of RMSProp on a layer, its gradients never stored: the bits of
@@ -153,8 +152,9 @@ pub fn step_rmsprop<T: Element>(
     part.check(&layer.batch, params)?;
     state.check(c, params.len())?;
     let arrays = RmspropArrays::new(params, state);
-    T::step_rmsprop(isa, layer, part, c, arrays, scratch)
-        .map_err(|index| Error::NonFinite { arg: part.name(), index })
+    let second = layer.second == SecondMoment::GradSq;
+    // SAFETY: the batch, the parameters and the state were checked.
+    unsafe { step(isa, layer, part, Rmsprop(c, arrays), second, scratch) }
 }
 
 /// One step of Adam or AdamW on a layer, its gradients never stored: the bits of
@@ -188,15 +188,18 @@ pub fn step_adam<T: Element>(
     part.check(&layer.batch, params)?;
     state.check(c, params.len())?;
     let arrays = AdamArrays::new(params, state);
-    T::step_adam(isa, layer, part, c, arrays, scratch)
-        .map_err(|index| Error::NonFinite { arg: part.name(), index })
+    let second = layer.second == SecondMoment::GradSq;
+    // SAFETY: the batch, the parameters and the state were checked.
+    unsafe { step(isa, layer, part, Adam(c, arrays), second, scratch) }
 }
 
-/// A sweep that hands each tile to a rule.
-struct StepKernel<T, R> {
-    rule: R,
+/// Elements of the sums of a row of tiles, on the stack.
+const SUMS: usize = 6 * 64;
+
+/// A sweep that hands each row of tiles to an optimizer.
+struct StepKernel<T, O, const SECOND: bool, const SEQUENCE: bool> {
+    optimizer: O,
     ends: Ends<T>,
-    second: bool,
     /// Whether this is the pass that stores.
     write: bool,
     /// Elements from one row of the parameters to the next.
@@ -205,64 +208,81 @@ struct StepKernel<T, R> {
     bad: usize,
 }
 
-impl<T: Element, R: Rule<T>> StepKernel<T, R> {
-    /// Parameters `at .. at + n`, by their sums on the stack.
+impl<T, O, const SECOND: bool, const SEQUENCE: bool> StepKernel<T, O, SECOND, SEQUENCE>
+where
+    T: Element,
+    O: Optimizer<T>,
+{
+    /// Updates `rows` stretches of `n` parameters, from `at` on, by their sums.
     ///
     /// # Safety
-    /// As [`run`].
-    #[inline(always)]
-    unsafe fn apply<S: Simd<T>>(
-        &mut self,
-        s: S,
-        at: usize,
-        n: usize,
-        grad: *const T,
-        grad_sq: *const T,
-    ) {
-        let second = if self.second { Some(grad_sq) } else { None };
-        // SAFETY: by contract.
-        let done = unsafe {
-            if self.write {
-                run::<T, S, R, true>(s, self.rule, at, n, grad, second)
-            } else {
-                run::<T, S, R, false>(s, self.rule, at, n, grad, second)
-            }
+    /// As [`Optimizer::run`].
+    unsafe fn apply(&mut self, isa: Isa, at: usize, rows: usize, n: usize, sums: &Sums<T>) {
+        let second = if SECOND { sums[1].as_ptr().cast() } else { core::ptr::null() };
+        let run = Run {
+            at,
+            stride: self.stride,
+            rows,
+            n,
+            grad: sums[0].as_ptr().cast(),
+            second,
+            grad_stride: n,
+            write: self.write,
         };
-        if let Err(bad) = done {
+        // SAFETY: by contract.
+        if let Err(bad) = unsafe { self.optimizer.run(isa, &run) } {
             self.bad = self.bad.min(bad);
         }
     }
 }
 
-impl<T: Element, R: Rule<T>> TileKernel<T> for StepKernel<T, R> {
-    #[inline(always)]
-    unsafe fn tile<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
-        &mut self,
-        s: S,
-        src: Source<T>,
-        j: usize,
-        i: usize,
-        n: usize,
-    ) where
-        S: Simd<T>,
-    {
-        let (mut grad, mut grad_sq) =
-            (MaybeUninit::<[T; MAX_TILE]>::uninit(), MaybeUninit::<[T; MAX_TILE]>::uninit());
-        let stride = VECS * S::LANES;
-        let out = Out { p: grad.as_mut_ptr().cast::<T>(), stride };
-        let out_sq = Out { p: grad_sq.as_mut_ptr().cast::<T>(), stride };
-        // SAFETY: ROWS * VECS * LANES <= MAX_TILE; the fold starts fresh and writes n elements of
-        // each row, which are those that `apply` reads. The parameters of the tile are inside.
+/// Gradients and their squares.
+type Sums<T> = [MaybeUninit<[T; SUMS]>; 2];
+
+impl<T, O, const SECOND: bool, const SEQUENCE: bool> RowKernel<T>
+    for StepKernel<T, O, SECOND, SEQUENCE>
+where
+    T: Element,
+    O: Optimizer<T>,
+{
+    const RESUMABLE: bool = false;
+
+    fn rows(shape: Shape) -> usize {
+        match (SECOND, SEQUENCE) {
+            (false, _) => shape.grad,
+            (true, false) => shape.moments,
+            (true, true) => shape.sequence,
+        }
+    }
+
+    fn most_columns(rows: usize) -> usize {
+        SUMS / rows
+    }
+
+    fn block(&mut self, _first: bool, _last: bool) {}
+
+    unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize) {
+        let mut sums: Sums<T> = [MaybeUninit::uninit(), MaybeUninit::uninit()];
+        let at = j * self.stride + i;
+        let [out, out_sq] = &mut sums;
+        let stride = row.columns;
+        let row = Row {
+            ends: self.ends,
+            out: Out { p: out.as_mut_ptr().cast(), stride },
+            out_sq: Out { p: out_sq.as_mut_ptr().cast(), stride },
+            ahead: self.optimizer.arrays().map(|p| p.wrapping_add(at)),
+            ahead_stride: self.stride,
+            ..row
+        };
+        // SAFETY: rows * columns <= SUMS; the fold starts fresh and writes all of them, which are
+        // those that `apply` reads. The parameters of the row are inside.
         unsafe {
-            if self.second {
-                tile::any_moments::<T, S, ROWS, VECS, TAIL>(s, src, n, self.ends, out, out_sq);
-            } else {
-                tile::grad::<T, S, ROWS, VECS, TAIL>(s, src, n, self.ends, out);
+            match (SECOND, SEQUENCE) {
+                (false, _) => T::grad_row(isa, &row),
+                (true, false) => T::moments_row(isa, &row),
+                (true, true) => T::sequence_row(isa, &row),
             }
-            for r in 0..ROWS {
-                let at = (j + r) * self.stride + i;
-                self.apply(s, at, n, out.p.add(r * stride), out_sq.p.add(r * stride));
-            }
+            self.apply(isa, at, row.rows, row.columns, &sums);
         }
     }
 }
@@ -270,29 +290,59 @@ impl<T: Element, R: Rule<T>> TileKernel<T> for StepKernel<T, R> {
 /// All parameters of a part.
 ///
 /// # Safety
-/// Lengths were checked; `rule`'s arrays are those of the part.
-#[inline(always)]
-unsafe fn run_step<T: Element, S: Simd<T>, R: Rule<T>>(
-    s: S,
+/// Lengths were checked; the optimizer's arrays are those of the part.
+unsafe fn step<T: Element>(
+    isa: Isa,
     layer: &LayerStep<'_, T>,
     part: Part,
-    rule: R,
+    optimizer: impl Optimizer<T>,
     second: bool,
-    _scratch: &mut [T],
-) -> Result<(), usize> {
+    scratch: &mut [T],
+) -> Result<(), Error> {
+    // SAFETY: by contract.
+    let done = unsafe {
+        if !second {
+            run::<T, _, false, false>(isa, layer, part, optimizer, scratch)
+        } else if layer.batch.dims.steps == 1 {
+            run::<T, _, true, false>(isa, layer, part, optimizer, scratch)
+        } else {
+            run::<T, _, true, true>(isa, layer, part, optimizer, scratch)
+        }
+    };
+    done.map_err(|index| Error::NonFinite { arg: part.name(), index })
+}
+
+/// The same for one kind of second moment.
+///
+/// # Safety
+/// As [`step`].
+unsafe fn run<T, O, const SECOND: bool, const SEQUENCE: bool>(
+    isa: Isa,
+    layer: &LayerStep<'_, T>,
+    part: Part,
+    optimizer: O,
+    scratch: &mut [T],
+) -> Result<(), usize>
+where
+    T: Element,
+    O: Optimizer<T>,
+{
     let (outputs, inputs) = (layer.batch.dims.outputs, layer.batch.dims.inputs);
-    let ends = Ends { start: Start::Fresh, scale: layer.scale.map(T::from_f64) };
-    let write = layer.non_finite == NonFinite::Propagate;
-    let mut kernel = StepKernel { rule, ends, second, write, stride: inputs, bad: usize::MAX };
+    let mut kernel = StepKernel::<T, O, SECOND, SEQUENCE> {
+        optimizer,
+        ends: Ends { start: Start::Fresh, scale: layer.scale.map(T::from_f64) },
+        write: layer.non_finite == NonFinite::Propagate,
+        stride: inputs,
+        bad: usize::MAX,
+    };
     loop {
         // SAFETY: by contract.
         unsafe {
-            if part == Part::Bias {
-                step_bias(s, &layer.batch, &mut kernel);
-            } else if S::REGISTERS >= 32 {
-                sweep::<T, S, _, 6>(s, source(&layer.batch), outputs, inputs, &mut kernel);
-            } else {
-                sweep::<T, S, _, 3>(s, source(&layer.batch), outputs, inputs, &mut kernel);
+            match part {
+                Part::Weight => {
+                    sweep(isa, source(&layer.batch), outputs, inputs, scratch, &mut kernel);
+                }
+                Part::Bias => step_bias(isa, &layer.batch, &mut kernel),
             }
         }
         if kernel.bad != usize::MAX {
@@ -305,75 +355,33 @@ unsafe fn run_step<T: Element, S: Simd<T>, R: Rule<T>>(
     }
 }
 
-/// The bias, a vector of `j` at a time.
+/// The bias, a stretch of `j` at a time.
 ///
 /// # Safety
-/// As [`run_step`].
-#[inline(always)]
-unsafe fn step_bias<T: Element, S: Simd<T>, R: Rule<T>>(
-    s: S,
+/// As [`step`].
+unsafe fn step_bias<T, O, const SECOND: bool, const SEQUENCE: bool>(
+    isa: Isa,
     batch: &Batch<'_, T>,
-    kernel: &mut StepKernel<T, R>,
-) {
-    let outputs = batch.dims.outputs;
+    kernel: &mut StepKernel<T, O, SECOND, SEQUENCE>,
+) where
+    T: Element,
+    O: Optimizer<T>,
+{
     let mut j = 0;
-    while j < outputs {
-        let n = S::LANES.min(outputs - j);
-        let (mut grad, mut grad_sq) = ([T::ZERO; REDUCTION_LANES], [T::ZERO; REDUCTION_LANES]);
-        let (out, out_sq) = (grad.as_mut_ptr(), grad_sq.as_mut_ptr());
-        // SAFETY: j + n <= J; the arrays hold a vector of any ISA.
+    while j < batch.dims.outputs {
+        let n = SUMS.min(batch.dims.outputs - j);
+        let mut sums: Sums<T> = [MaybeUninit::uninit(), MaybeUninit::uninit()];
+        let [out, out_sq] = &mut sums;
+        let (out, out_sq) = (out.as_mut_ptr().cast(), out_sq.as_mut_ptr().cast());
+        // SAFETY: j + n <= J and n <= SUMS; the fold starts fresh and writes n sums.
         unsafe {
-            if kernel.second {
-                bias_vector(s, batch, j, n, kernel.ends, out, out_sq);
+            if SECOND {
+                T::bias_moments(isa, batch, j, n, kernel.ends, out, out_sq);
             } else {
-                bias_grad_vector(s, batch, j, n, kernel.ends, out);
+                T::bias_grad(isa, batch, j, n, kernel.ends, out);
             }
-            kernel.apply(s, j, n, out, out_sq);
+            kernel.apply(isa, j, 1, n, &sums);
         }
         j += n;
     }
-}
-
-/// The loops of [`step_momentum`]; lengths were checked.
-#[inline(always)]
-pub(crate) fn run_momentum<T: Element, S: Simd<T>>(
-    s: S,
-    layer: &LayerStep<'_, T>,
-    part: Part,
-    c: &MomentumCoeffs<T>,
-    arrays: MomentumArrays<T>,
-    scratch: &mut [T],
-) -> Result<(), usize> {
-    // SAFETY: the arrays are as long as the part: checked.
-    unsafe { run_step(s, layer, part, Momentum(c, arrays), false, scratch) }
-}
-
-/// The loops of [`step_rmsprop`]; lengths were checked.
-#[inline(always)]
-pub(crate) fn run_rmsprop<T: Element, S: Simd<T>>(
-    s: S,
-    layer: &LayerStep<'_, T>,
-    part: Part,
-    c: &RmspropCoeffs<T>,
-    arrays: RmspropArrays<T>,
-    scratch: &mut [T],
-) -> Result<(), usize> {
-    let second = layer.second == SecondMoment::GradSq;
-    // SAFETY: the arrays are as long as the part: checked.
-    unsafe { run_step(s, layer, part, Rmsprop(c, arrays), second, scratch) }
-}
-
-/// The loops of [`step_adam`]; lengths were checked.
-#[inline(always)]
-pub(crate) fn run_adam<T: Element, S: Simd<T>>(
-    s: S,
-    layer: &LayerStep<'_, T>,
-    part: Part,
-    c: &AdamCoeffs<T>,
-    arrays: AdamArrays<T>,
-    scratch: &mut [T],
-) -> Result<(), usize> {
-    let second = layer.second == SecondMoment::GradSq;
-    // SAFETY: the arrays are as long as the part: checked.
-    unsafe { run_step(s, layer, part, Adam(c, arrays), second, scratch) }
 }

@@ -1,23 +1,19 @@
 //! Register tiles: the inner loops that `grad`, `moments`, the layer step and the input gradient
-//! share.
+//! share. [`super::sweep`] hands them a row of tiles at a time.
 //!
 //! A tile is `ROWS` rows of `VECS` vectors of a `[J, I]` output. Its sums live in registers while the
 //! batch goes by; each step of it loads `VECS` vectors of `x` and broadcasts `ROWS` elements of `dy`.
 //! Lanes are output elements, so every sum is a fold in index order whatever the tile's size.
 //!
 //! Sizes: with 32 registers 6 x 2 moments (two sums each: 24 accumulators, 2 `x`, 1 `dy`, the
-//! products), with 16 registers 3 x 2; a sequence holds `g` as well, so 4 x 2 and 2 x 2. One row of
-//! the same width serves what is left over.
+//! products), with 16 registers 3 x 2; a sequence holds `g` as well, so 4 x 2 and 2 x 2.
 
 use crate::simd::Simd;
 use crate::{Element, Start};
 
-/// Most elements in a tile, of any ISA and type: 6 rows of 2 vectors of 16.
-pub(crate) const MAX_TILE: usize = 6 * 2 * 16;
-
 /// What a tile reads: `x[b, t, i]` and `dy[b, t, j]`, from its first row and column on.
 #[derive(Clone, Copy)]
-pub(crate) struct Source<T> {
+pub struct Source<T> {
     pub(crate) batch: usize,
     pub(crate) steps: usize,
     pub(crate) x: *const T,
@@ -28,29 +24,43 @@ pub(crate) struct Source<T> {
     pub(crate) dy_stride: usize,
     /// Elements from one row's `dy` to the next row's.
     pub(crate) dy_row: usize,
-    /// `c[b]`, or null.
+    /// `c[b]`; null unless the tile is compiled for weights.
     pub(crate) weights: *const T,
 }
 
 impl<T: Element> Source<T> {
-    /// The same, `j` rows and `i` columns further.
-    ///
-    /// # Safety
-    /// `j` and `i` are inside (or one past) the rows and columns.
+    /// The same, `i` elements of `x` further (which may be past the last).
     #[inline(always)]
-    unsafe fn at(self, j: usize, i: usize) -> Self {
-        // SAFETY: by contract.
-        unsafe { Source { x: self.x.add(i), dy: self.dy.add(j * self.dy_row), ..self } }
+    fn columns(self, i: usize) -> Self {
+        Source { x: self.x.wrapping_add(i), ..self }
     }
 
-    /// The weight of example `b`, in every lane; 1 where there are none.
+    /// The weight of example `b`; not looked at unless `WEIGHTED`.
     ///
     /// # Safety
-    /// `b < batch`.
+    /// `b < batch`, and there are weights if `WEIGHTED`.
     #[inline(always)]
-    unsafe fn weight(&self, b: usize) -> T {
+    unsafe fn weight<const WEIGHTED: bool>(&self, b: usize) -> T {
         // SAFETY: b < batch elements by contract.
-        if self.weights.is_null() { T::ONE } else { unsafe { *self.weights.add(b) } }
+        if WEIGHTED { unsafe { *self.weights.add(b) } } else { T::ONE }
+    }
+
+    /// Examples `b .. b + n` only.
+    ///
+    /// # Safety
+    /// They are inside.
+    #[inline(always)]
+    pub(crate) unsafe fn examples(self, b: usize, n: usize) -> Self {
+        // SAFETY: by contract.
+        unsafe {
+            Source {
+                batch: n,
+                x: self.x.add(b * self.steps * self.x_stride),
+                dy: self.dy.add(b * self.steps * self.dy_stride),
+                weights: self.weights.wrapping_add(if self.weights.is_null() { 0 } else { b }),
+                ..self
+            }
+        }
     }
 
     /// `c[b] dy[.., row]` in every lane, for the `(b, t)` that `dy` points to.
@@ -58,19 +68,38 @@ impl<T: Element> Source<T> {
     /// # Safety
     /// `row` is inside the tile.
     #[inline(always)]
-    unsafe fn dy<S: Simd<T>>(&self, s: S, dy: *const T, row: usize, weight: T) -> S::V {
+    unsafe fn dy<S: Simd<T>, const WEIGHTED: bool>(
+        &self,
+        s: S,
+        dy: *const T,
+        row: usize,
+        weight: T,
+    ) -> S::V {
         // SAFETY: by contract.
         let dy = unsafe { *dy.add(row * self.dy_row) };
-        // Multiplying by 1 is exact (but for NaN payloads, which are nobody's business).
-        s.splat(if self.weights.is_null() { dy } else { weight * dy })
+        s.splat(if WEIGHTED { weight * dy } else { dy })
     }
 }
 
-/// Where a tile's sums start, what they are multiplied with at the end.
+/// How a tile's sums start, and what they are multiplied with at the end.
 #[derive(Clone, Copy)]
-pub(crate) struct Ends<T> {
+pub struct Ends<T> {
     pub(crate) start: Start,
     pub(crate) scale: Option<T>,
+}
+
+impl<T: Element> Ends<T> {
+    /// A plain sum.
+    pub(crate) const FRESH: Self = Ends { start: Start::Fresh, scale: None };
+
+    /// Those of one block of a batch: only the first starts, only the last is scaled.
+    #[inline(always)]
+    pub(crate) fn of_block(self, first: bool, last: bool) -> Self {
+        Ends {
+            start: if first { self.start } else { Start::Resume },
+            scale: if last { self.scale } else { None },
+        }
+    }
 }
 
 /// `VECS` vectors from memory; the last one has `n - (VECS - 1) LANES` lanes if `TAIL`, others `+0`.
@@ -78,7 +107,7 @@ pub(crate) struct Ends<T> {
 /// # Safety
 /// `p` is readable for `VECS * LANES` elements, or for `n` if `TAIL`.
 #[inline(always)]
-pub(crate) unsafe fn load<T, S, const VECS: usize, const TAIL: bool>(
+unsafe fn load<T, S, const VECS: usize, const TAIL: bool>(
     s: S,
     p: *const T,
     n: usize,
@@ -106,7 +135,7 @@ where
 /// # Safety
 /// As [`load`], writable.
 #[inline(always)]
-pub(crate) unsafe fn store<T, S, const VECS: usize, const TAIL: bool>(
+unsafe fn store<T, S, const VECS: usize, const TAIL: bool>(
     s: S,
     p: *mut T,
     n: usize,
@@ -127,6 +156,269 @@ pub(crate) unsafe fn store<T, S, const VECS: usize, const TAIL: bool>(
     }
 }
 
+/// The sizes that a sweep needs to know of the tiles of an ISA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Columns of a panel: the width of a tile.
+    pub panel: usize,
+    /// Rows of a tile of `grad`.
+    pub grad: usize,
+    /// Rows of a tile of `moments`.
+    pub moments: usize,
+    /// Rows of a tile of a sequence's `moments`.
+    pub sequence: usize,
+}
+
+/// The sizes of the tiles of `S`.
+///
+/// # Safety
+/// None; dispatched functions are unsafe all alike.
+#[inline(always)]
+pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
+    let many = S::REGISTERS >= 32;
+    Shape {
+        panel: PANEL_VECS * S::LANES,
+        grad: 6,
+        moments: if many { 6 } else { 3 },
+        sequence: if many { 4 } else { 2 },
+    }
+}
+
+/// Vectors in a panel.
+const PANEL_VECS: usize = 2;
+
+/// A row of tiles.
+#[derive(Clone, Copy)]
+pub struct Row<T> {
+    /// What its first tile reads.
+    pub(crate) src: Source<T>,
+    /// Elements of `x` from one panel to the next.
+    pub(crate) panel_stride: usize,
+    /// Rows: as many as [`Shape`] says, or 1.
+    pub(crate) rows: usize,
+    /// Columns; the last tiles may be narrower than a panel.
+    pub(crate) columns: usize,
+    /// How the sums start and end.
+    pub(crate) ends: Ends<T>,
+    /// Where the sums go.
+    pub(crate) out: Out<T>,
+    /// Where the sums of squares go; not looked at by `grad`.
+    pub(crate) out_sq: Out<T>,
+    /// Arrays that will be needed next, as `out` is laid out, but for the row stride; or null.
+    pub(crate) ahead: [*const T; 3],
+    /// Their row stride.
+    pub(crate) ahead_stride: usize,
+}
+
+/// One kind of tile.
+trait Tile<T: Element> {
+    /// The tile at column `c` of the row.
+    ///
+    /// # Safety
+    /// The tile is inside the row; there are weights if `WEIGHTED`.
+    unsafe fn tile<
+        S,
+        const ROWS: usize,
+        const VECS: usize,
+        const TAIL: bool,
+        const WEIGHTED: bool,
+    >(
+        s: S,
+        src: Source<T>,
+        n: usize,
+        row: &Row<T>,
+        c: usize,
+    ) where
+        S: Simd<T>;
+}
+
+/// The tiles of one row, for one number of rows.
+///
+/// # Safety
+/// `src` of the row is readable and its outputs are writable for all its tiles.
+#[inline(always)]
+unsafe fn tiles<T, S, K, const ROWS: usize, const WEIGHTED: bool>(s: S, row: &Row<T>)
+where
+    T: Element,
+    S: Simd<T>,
+    K: Tile<T>,
+{
+    let panel = PANEL_VECS * S::LANES;
+    let mut src = row.src;
+    let mut c = 0;
+    // SAFETY: c + the columns of each tile <= columns.
+    unsafe {
+        if ROWS == 1 && row.panel_stride == panel {
+            // Panels lie side by side: a single row is wide instead.
+            while c + 2 * panel <= row.columns {
+                row.fetch_ahead::<S, ROWS>(s, c, 2 * panel);
+                K::tile::<S, ROWS, { 2 * PANEL_VECS }, false, WEIGHTED>(s, src, 2 * panel, row, c);
+                src = src.columns(2 * panel);
+                c += 2 * panel;
+            }
+        }
+        while c + panel <= row.columns {
+            row.fetch_ahead::<S, ROWS>(s, c, panel);
+            K::tile::<S, ROWS, PANEL_VECS, false, WEIGHTED>(s, src, panel, row, c);
+            src = src.columns(row.panel_stride);
+            c += panel;
+        }
+        if c < row.columns {
+            row.fetch_ahead::<S, ROWS>(s, c, row.columns - c);
+        }
+        if c + S::LANES <= row.columns {
+            K::tile::<S, ROWS, 1, false, WEIGHTED>(s, src, S::LANES, row, c);
+            src = src.columns(S::LANES);
+            c += S::LANES;
+        }
+        if c < row.columns {
+            K::tile::<S, ROWS, 1, true, WEIGHTED>(s, src, row.columns - c, row, c);
+        }
+    }
+}
+
+impl<T: Element> Row<T> {
+    /// Prefetches what will be needed after the tile at column `c`.
+    #[inline(always)]
+    fn fetch_ahead<S: Simd<T>, const ROWS: usize>(&self, s: S, c: usize, n: usize) {
+        if self.ahead[0].is_null() {
+            return;
+        }
+        for array in self.ahead {
+            for r in 0..ROWS {
+                let mut k = 0;
+                while k < n {
+                    s.prefetch(array.wrapping_add(r * self.ahead_stride + c + k));
+                    k += LINE / size_of::<T>();
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// All tiles of a row, whatever its number of rows and weights.
+///
+/// # Safety
+/// As [`tiles`].
+#[inline(always)]
+unsafe fn any_tiles<T, S, K, const ROWS: usize>(s: S, row: &Row<T>)
+where
+    T: Element,
+    S: Simd<T>,
+    K: Tile<T>,
+{
+    // SAFETY: by contract.
+    unsafe {
+        match (row.rows == ROWS, row.src.weights.is_null()) {
+            (true, true) => tiles::<T, S, K, ROWS, false>(s, row),
+            (true, false) => tiles::<T, S, K, ROWS, true>(s, row),
+            (false, true) => tiles::<T, S, K, 1, false>(s, row),
+            (false, false) => tiles::<T, S, K, 1, true>(s, row),
+        }
+    }
+}
+
+struct GradTile;
+
+impl<T: Element> Tile<T> for GradTile {
+    #[inline(always)]
+    unsafe fn tile<
+        S,
+        const ROWS: usize,
+        const VECS: usize,
+        const TAIL: bool,
+        const WEIGHTED: bool,
+    >(
+        s: S,
+        src: Source<T>,
+        n: usize,
+        row: &Row<T>,
+        c: usize,
+    ) where
+        S: Simd<T>,
+    {
+        // SAFETY: by contract.
+        unsafe {
+            let out = row.out.columns(c);
+            grad_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, row.ends, out);
+        }
+    }
+}
+
+struct MomentsTile<const SEQUENCE: bool>;
+
+impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
+    #[inline(always)]
+    unsafe fn tile<
+        S,
+        const ROWS: usize,
+        const VECS: usize,
+        const TAIL: bool,
+        const WEIGHTED: bool,
+    >(
+        s: S,
+        src: Source<T>,
+        n: usize,
+        row: &Row<T>,
+        c: usize,
+    ) where
+        S: Simd<T>,
+    {
+        // SAFETY: by contract.
+        unsafe {
+            let (out, out_sq) = (row.out.columns(c), row.out_sq.columns(c));
+            moments_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED, SEQUENCE>(
+                s, src, n, row.ends, out, out_sq,
+            );
+        }
+    }
+}
+
+/// A row of tiles of `grad`.
+///
+/// # Safety
+/// `src` of the row is readable and its output is writable for all its tiles.
+#[inline(always)]
+pub(crate) unsafe fn grad_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
+    // SAFETY: by contract.
+    unsafe { any_tiles::<T, S, GradTile, 6>(s, row) }
+}
+
+/// A row of tiles of `moments` with one step.
+///
+/// # Safety
+/// As [`grad_row`], for both outputs.
+#[inline(always)]
+pub(crate) unsafe fn moments_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
+    // SAFETY: by contract.
+    unsafe {
+        if S::REGISTERS >= 32 {
+            any_tiles::<T, S, MomentsTile<false>, 6>(s, row);
+        } else {
+            any_tiles::<T, S, MomentsTile<false>, 3>(s, row);
+        }
+    }
+}
+
+/// A row of tiles of a sequence's `moments`.
+///
+/// # Safety
+/// As [`moments_row`].
+#[inline(always)]
+pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
+    // SAFETY: by contract.
+    unsafe {
+        if S::REGISTERS >= 32 {
+            any_tiles::<T, S, MomentsTile<true>, 4>(s, row);
+        } else {
+            any_tiles::<T, S, MomentsTile<true>, 2>(s, row);
+        }
+    }
+}
+
 /// One output array of a tile: its first element and the distance of its rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Out<T> {
@@ -135,14 +427,23 @@ pub(crate) struct Out<T> {
 }
 
 impl<T: Element> Out<T> {
-    /// The tile at row `j`, column `i`.
+    /// Row `j`, column `i` and on.
+    ///
+    /// # Safety
+    /// It is inside the array.
+    pub(crate) unsafe fn at(self, j: usize, i: usize) -> Self {
+        // SAFETY: by contract.
+        Out { p: unsafe { self.p.add(j * self.stride + i) }, ..self }
+    }
+
+    /// Column `c` and on.
     ///
     /// # Safety
     /// It is inside the array.
     #[inline(always)]
-    pub(crate) unsafe fn at(self, j: usize, i: usize) -> Self {
+    unsafe fn columns(self, c: usize) -> Self {
         // SAFETY: by contract.
-        Out { p: unsafe { self.p.add(j * self.stride + i) }, ..self }
+        Out { p: unsafe { self.p.add(c) }, ..self }
     }
 
     /// The sums that a tile starts from.
@@ -201,7 +502,14 @@ impl<T: Element> Out<T> {
 /// `src` is readable for the tile's rows and columns, `out` writable (and readable to resume); with
 /// `TAIL` the last vector has `n - (VECS - 1) LANES` columns.
 #[inline(always)]
-pub(crate) unsafe fn grad<T, S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
+unsafe fn grad_tile<
+    T,
+    S,
+    const ROWS: usize,
+    const VECS: usize,
+    const TAIL: bool,
+    const WEIGHTED: bool,
+>(
     s: S,
     src: Source<T>,
     n: usize,
@@ -216,11 +524,11 @@ pub(crate) unsafe fn grad<T, S, const ROWS: usize, const VECS: usize, const TAIL
         let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends.start);
         let (mut x, mut dy) = (src.x, src.dy);
         for b in 0..src.batch {
-            let weight = src.weight(b);
+            let weight = src.weight::<WEIGHTED>(b);
             for _ in 0..src.steps {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
                 for r in 0..ROWS {
-                    let d = src.dy(s, dy, r, weight);
+                    let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
                     for v in 0..VECS {
                         sum[r][v] = s.fma(d, xs[v], sum[r][v]);
                     }
@@ -237,14 +545,15 @@ pub(crate) unsafe fn grad<T, S, const ROWS: usize, const VECS: usize, const TAIL
 /// `SEQUENCE` is false for `T = 1`, where `g` is one product.
 ///
 /// # Safety
-/// As [`grad`], with two outputs.
+/// As [`grad_tile`], with two outputs.
 #[inline(always)]
-pub(crate) unsafe fn moments<
+unsafe fn moments_tile<
     T,
     S,
     const ROWS: usize,
     const VECS: usize,
     const TAIL: bool,
+    const WEIGHTED: bool,
     const SEQUENCE: bool,
 >(
     s: S,
@@ -263,13 +572,13 @@ pub(crate) unsafe fn moments<
         let mut sum_sq = out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends.start);
         let (mut x, mut dy) = (src.x, src.dy);
         for b in 0..src.batch {
-            let weight = src.weight(b);
+            let weight = src.weight::<WEIGHTED>(b);
             if SEQUENCE {
                 let mut g = [[s.splat(T::ZERO); VECS]; ROWS];
                 for t in 0..src.steps {
                     let xs = load::<T, S, VECS, TAIL>(s, x, n);
                     for r in 0..ROWS {
-                        let d = src.dy(s, dy, r, weight);
+                        let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
                         for v in 0..VECS {
                             g[r][v] =
                                 if t == 0 { s.mul(d, xs[v]) } else { s.fma(d, xs[v], g[r][v]) };
@@ -286,7 +595,7 @@ pub(crate) unsafe fn moments<
             } else {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
                 for r in 0..ROWS {
-                    let d = src.dy(s, dy, r, weight);
+                    let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
                     for v in 0..VECS {
                         let g = s.mul(d, xs[v]);
                         sum[r][v] = s.add(sum[r][v], g);
@@ -298,110 +607,5 @@ pub(crate) unsafe fn moments<
         }
         out.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum);
         out_sq.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum_sq);
-    }
-}
-
-/// [`moments`] for any `T`.
-///
-/// # Safety
-/// As [`moments`].
-#[inline(always)]
-pub(crate) unsafe fn any_moments<T, S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
-    s: S,
-    src: Source<T>,
-    n: usize,
-    ends: Ends<T>,
-    out: Out<T>,
-    out_sq: Out<T>,
-) where
-    T: Element,
-    S: Simd<T>,
-{
-    // SAFETY: by contract.
-    unsafe {
-        if src.steps == 1 {
-            moments::<T, S, ROWS, VECS, TAIL, false>(s, src, n, ends, out, out_sq);
-        } else {
-            moments::<T, S, ROWS, VECS, TAIL, true>(s, src, n, ends, out, out_sq);
-        }
-    }
-}
-
-/// What is done for each tile of a `[J, I]` output.
-pub(crate) trait TileKernel<T: Element> {
-    /// The tile at row `j`, column `i`: `ROWS` rows, `n` columns in `VECS` vectors.
-    ///
-    /// # Safety
-    /// The tile lies inside the output; `S`'s token is real.
-    unsafe fn tile<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
-        &mut self,
-        s: S,
-        src: Source<T>,
-        j: usize,
-        i: usize,
-        n: usize,
-    ) where
-        S: Simd<T>;
-}
-
-/// Walks a `[rows, columns]` output in tiles of `ROWS` rows, then the rows left over one by one.
-///
-/// # Safety
-/// `src` is readable for all rows and columns; `kernel` may be called for all tiles.
-#[inline(always)]
-pub(crate) unsafe fn sweep<T, S, K, const ROWS: usize>(
-    s: S,
-    src: Source<T>,
-    rows: usize,
-    columns: usize,
-    kernel: &mut K,
-) where
-    T: Element,
-    S: Simd<T>,
-    K: TileKernel<T>,
-{
-    let mut j = 0;
-    while j + ROWS <= rows {
-        // SAFETY: rows j .. j + ROWS are inside.
-        unsafe { sweep_row::<T, S, K, ROWS>(s, src, j, columns, kernel) }
-        j += ROWS;
-    }
-    while j < rows {
-        // SAFETY: row j is inside.
-        unsafe { sweep_row::<T, S, K, 1>(s, src, j, columns, kernel) }
-        j += 1;
-    }
-}
-
-/// One row of tiles.
-///
-/// # Safety
-/// As [`sweep`], for rows `j .. j + ROWS`.
-#[inline(always)]
-unsafe fn sweep_row<T, S, K, const ROWS: usize>(
-    s: S,
-    src: Source<T>,
-    j: usize,
-    columns: usize,
-    kernel: &mut K,
-) where
-    T: Element,
-    S: Simd<T>,
-    K: TileKernel<T>,
-{
-    let mut i = 0;
-    // SAFETY: i + the columns of each tile <= columns.
-    unsafe {
-        while i + 2 * S::LANES <= columns {
-            kernel.tile::<S, ROWS, 2, false>(s, src.at(j, i), j, i, 2 * S::LANES);
-            i += 2 * S::LANES;
-        }
-        if i + S::LANES <= columns {
-            kernel.tile::<S, ROWS, 1, false>(s, src.at(j, i), j, i, S::LANES);
-            i += S::LANES;
-        }
-        if i < columns {
-            kernel.tile::<S, ROWS, 1, true>(s, src.at(j, i), j, i, columns - i);
-        }
     }
 }

@@ -4,9 +4,9 @@
 //! [`RmspropConfig`](crate::RmspropConfig) and [`AdamConfig`](crate::AdamConfig), operation by
 //! operation in [`crate::reference`].
 //!
-//! Plan: a [`Rule`] updates one vector of parameters; [`run`] drives it over a stretch of them. The
-//! layer step drives the same rules over tiles whose gradient it has just made. A checked run is two
-//! passes: one that computes everything and stores nothing, looking for results that are not finite,
+//! Plan: a [`Rule`] updates one vector of parameters; [`run_rows`] drives it over stretches of them:
+//! the whole arrays here, or the tiles whose gradient the layer step has just made. A checked step is
+//! two passes: one that computes everything and stores nothing, looking for results that are not finite,
 //! then the one that commits.
 
 use crate::optim::DecayCoeff;
@@ -59,8 +59,8 @@ pub fn update_momentum<T: Element>(
 ) -> Result<(), Error> {
     check_momentum(c, params, grad, buffer)?;
     let arrays = MomentumArrays::new(params, buffer);
-    T::update_momentum(isa, c, arrays, grad, non_finite)
-        .map_err(|index| name_bad(index, grad, None))
+    // SAFETY: the arrays are as long as `grad` wherever `c` uses them: checked.
+    unsafe { update(isa, Momentum(c, arrays), grad, None, non_finite) }
 }
 
 /// One step of RMSProp, in place: see [`RmspropConfig`](crate::RmspropConfig) for the formula.
@@ -95,8 +95,8 @@ pub fn update_rmsprop<T: Element>(
     check_update(params, grad, second)?;
     state.check(c, params.len())?;
     let arrays = RmspropArrays::new(params, state);
-    T::update_rmsprop(isa, c, arrays, grad, second, non_finite)
-        .map_err(|index| name_bad(index, grad, second))
+    // SAFETY: the arrays are as long as `grad` wherever `c` uses them: checked.
+    unsafe { update(isa, Rmsprop(c, arrays), grad, second, non_finite) }
 }
 
 /// One step of Adam or AdamW, in place: see [`AdamConfig`](crate::AdamConfig) for the formula.
@@ -136,8 +136,8 @@ pub fn update_adam<T: Element>(
     check_update(params, grad, second)?;
     state.check(c, params.len())?;
     let arrays = AdamArrays::new(params, state);
-    T::update_adam(isa, c, arrays, grad, second, non_finite)
-        .map_err(|index| name_bad(index, grad, second))
+    // SAFETY: the arrays are as long as `grad` wherever `c` uses them: checked.
+    unsafe { update(isa, Adam(c, arrays), grad, second, non_finite) }
 }
 
 /// The error for a step that would leave something not finite at `index`.
@@ -152,88 +152,147 @@ fn name_bad<T: Element>(index: usize, grad: &[T], second: Option<&[T]>) -> Error
 }
 
 /// How one vector of parameters is updated.
-pub(crate) trait Rule<T: Element>: Copy {
+trait Rule<T: Element>: Copy {
     /// Updates parameters `at .. at + n` by their gradient and second moment (the square of the
-    /// gradient where there is none). Stores only if `WRITE`; else returns the lanes in which all
+    /// gradient unless `SECOND`). Stores only if `WRITE`; else returns the lanes in which all
     /// results are finite.
     ///
     /// # Safety
     /// The elements are inside the arrays; `n` is `LANES`, or less if `TAIL`.
-    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
         self,
         s: S,
         at: usize,
         n: usize,
         grad: S::V,
-        second: Option<S::V>,
+        second: S::V,
     ) -> u32;
 }
 
-/// Updates parameters `at .. at + n`, whose gradients begin at `grad`. Without `WRITE` nothing is
-/// stored and the first index with a result that is not finite is returned.
+/// Parameters to update: `rows` stretches of `n`, `stride` apart, from `at` on.
+#[derive(Clone, Copy)]
+pub struct Run<T> {
+    pub(crate) at: usize,
+    pub(crate) stride: usize,
+    pub(crate) rows: usize,
+    pub(crate) n: usize,
+    /// Their gradients, the rows `grad_stride` apart.
+    pub(crate) grad: *const T,
+    /// Their second moments, laid out like `grad`; null for the square of the gradient.
+    pub(crate) second: *const T,
+    pub(crate) grad_stride: usize,
+    /// Whether to store. Else the lowest index with a result that is not finite is the error.
+    pub(crate) write: bool,
+}
+
+/// Updates what `run` says.
 ///
 /// # Safety
-/// The parameters are inside the rule's arrays; `grad` and `second` are readable for `n` elements.
+/// The parameters are inside the rule's arrays, and their gradients readable.
 #[inline(always)]
-pub(crate) unsafe fn run<T: Element, S: Simd<T>, R: Rule<T>, const WRITE: bool>(
+unsafe fn run_rows<T: Element, S: Simd<T>, R: Rule<T>>(
     s: S,
     rule: R,
-    at: usize,
-    n: usize,
-    grad: *const T,
-    second: Option<*const T>,
+    run: &Run<T>,
 ) -> Result<(), usize> {
-    let mut k = 0;
-    // SAFETY: k + LANES <= n, then the rest.
+    // SAFETY: by contract.
     unsafe {
-        while k + S::LANES <= n {
-            let g = s.load(grad.add(k));
-            let sq = match second {
-                Some(p) => Some(s.load(p.add(k))),
-                None => None,
-            };
-            let finite = rule.vector::<S, false, WRITE>(s, at + k, S::LANES, g, sq);
-            if !WRITE && finite.trailing_ones() < S::LANES as u32 {
-                return Err(at + k + finite.trailing_ones() as usize);
-            }
-            k += S::LANES;
+        match (run.write, run.second.is_null()) {
+            (true, true) => rows::<T, S, R, true, false>(s, rule, run),
+            (true, false) => rows::<T, S, R, true, true>(s, rule, run),
+            (false, true) => rows::<T, S, R, false, false>(s, rule, run),
+            (false, false) => rows::<T, S, R, false, true>(s, rule, run),
         }
-        if k < n {
-            let rest = n - k;
-            let g = s.load_first(grad.add(k), rest, T::ZERO);
-            let sq = match second {
-                Some(p) => Some(s.load_first(p.add(k), rest, T::ZERO)),
-                None => None,
-            };
-            let finite = rule.vector::<S, true, WRITE>(s, at + k, rest, g, sq);
-            if !WRITE && finite.trailing_ones() < rest as u32 {
-                return Err(at + k + finite.trailing_ones() as usize);
+    }
+}
+
+/// The loops of [`run_rows`].
+///
+/// # Safety
+/// As [`run_rows`]; there is a second moment if `SECOND`.
+#[inline(always)]
+unsafe fn rows<T, S, R, const WRITE: bool, const SECOND: bool>(
+    s: S,
+    rule: R,
+    run: &Run<T>,
+) -> Result<(), usize>
+where
+    T: Element,
+    S: Simd<T>,
+    R: Rule<T>,
+{
+    for r in 0..run.rows {
+        let at = run.at + r * run.stride;
+        // SAFETY: k + LANES <= n, then the rest.
+        unsafe {
+            let grad = run.grad.add(r * run.grad_stride);
+            let second = run.second.wrapping_add(r * run.grad_stride);
+            let mut k = 0;
+            while k + S::LANES <= run.n {
+                let g = s.load(grad.add(k));
+                let sq = if SECOND { s.load(second.add(k)) } else { g };
+                let finite = rule.vector::<S, false, WRITE, SECOND>(s, at + k, S::LANES, g, sq);
+                if !WRITE && finite.trailing_ones() < S::LANES as u32 {
+                    return Err(at + k + finite.trailing_ones() as usize);
+                }
+                k += S::LANES;
+            }
+            if k < run.n {
+                let rest = run.n - k;
+                let g = s.load_first(grad.add(k), rest, T::ZERO);
+                let sq = if SECOND { s.load_first(second.add(k), rest, T::ZERO) } else { g };
+                let finite = rule.vector::<S, true, WRITE, SECOND>(s, at + k, rest, g, sq);
+                if !WRITE && finite.trailing_ones() < rest as u32 {
+                    return Err(at + k + finite.trailing_ones() as usize);
+                }
             }
         }
     }
     Ok(())
 }
 
+/// An optimizer and its arrays, dispatched.
+pub(crate) trait Optimizer<T: Element>: Copy {
+    /// Updates what `run` says.
+    ///
+    /// # Safety
+    /// The parameters are inside the arrays, and their gradients readable.
+    unsafe fn run(self, isa: Isa, run: &Run<T>) -> Result<(), usize>;
+
+    /// The arrays that every parameter's step reads (null where there are fewer).
+    fn arrays(self) -> [*const T; 3];
+}
+
 /// The whole arrays, checked first if asked.
 ///
 /// # Safety
-/// As [`run`], for all parameters.
-#[inline(always)]
-unsafe fn run_all<T: Element, S: Simd<T>, R: Rule<T>>(
-    s: S,
-    rule: R,
+/// The optimizer's arrays are as long as `grad`, and so is `second`.
+unsafe fn update<T: Element>(
+    isa: Isa,
+    optimizer: impl Optimizer<T>,
     grad: &[T],
     second: Option<&[T]>,
     non_finite: NonFinite,
-) -> Result<(), usize> {
-    let second = second.map(<[T]>::as_ptr);
+) -> Result<(), Error> {
+    let run = Run {
+        at: 0,
+        stride: 0,
+        rows: 1,
+        n: grad.len(),
+        grad: grad.as_ptr(),
+        second: second.map_or(core::ptr::null(), <[T]>::as_ptr),
+        grad_stride: 0,
+        write: false,
+    };
     // SAFETY: by contract.
-    unsafe {
-        if non_finite == NonFinite::Refuse {
-            run::<T, S, R, false>(s, rule, 0, grad.len(), grad.as_ptr(), second)?;
+    let done = unsafe {
+        match non_finite {
+            NonFinite::Refuse => optimizer.run(isa, &run),
+            NonFinite::Propagate => Ok(()),
         }
-        run::<T, S, R, true>(s, rule, 0, grad.len(), grad.as_ptr(), second)
-    }
+        .and_then(|()| optimizer.run(isa, &Run { write: true, ..run }))
+    };
+    done.map_err(|index| name_bad(index, grad, second))
 }
 
 /// # Safety
@@ -311,21 +370,20 @@ pub(crate) struct Momentum<'a, T>(pub(crate) &'a MomentumCoeffs<T>, pub(crate) M
 
 impl<T: Element> Rule<T> for Momentum<'_, T> {
     #[inline(always)]
-    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
         self,
         s: S,
         at: usize,
         n: usize,
         grad: S::V,
-        _second: Option<S::V>,
+        _second: S::V,
     ) -> u32 {
         let Momentum(c, arrays) = self;
         // SAFETY: at .. at + n is inside the arrays by contract; the buffer is as long as the
         // parameters wherever the form has one.
         unsafe {
             let p_at = arrays.params.add(at);
-            let (p, g) =
-                decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
             let mut finite = u32::MAX;
             let direction = if c.form == MomentumForm::Plain {
                 g
@@ -341,9 +399,7 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
                 finite &= put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
                 match (c.nesterov, sum) {
                     (false, _) => buffer,
-                    (true, true) => {
-                        s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.look_ahead), g))
-                    }
+                    (true, true) => s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.look_ahead), g)),
                     (true, false) => average(s, c.alpha, g, buffer),
                 }
             };
@@ -379,25 +435,21 @@ pub(crate) struct Rmsprop<'a, T>(pub(crate) &'a RmspropCoeffs<T>, pub(crate) Rms
 
 impl<T: Element> Rule<T> for Rmsprop<'_, T> {
     #[inline(always)]
-    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
         self,
         s: S,
         at: usize,
         n: usize,
         grad: S::V,
-        second: Option<S::V>,
+        second: S::V,
     ) -> u32 {
         let Rmsprop(c, arrays) = self;
         // SAFETY: at .. at + n is inside the arrays by contract; `exp_avg` and the momentum buffer
         // are as long as the parameters wherever they are used.
         unsafe {
             let p_at = arrays.params.add(at);
-            let (p, g) =
-                decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
-            let sq = match second {
-                Some(second) => second,
-                None => s.mul(g, g),
-            };
+            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let sq = if SECOND { second } else { s.mul(g, g) };
             let sq_at = arrays.exp_avg_sq.add(at);
             let exp_avg_sq = average(s, c.alpha, sq, load::<T, S, TAIL>(s, sq_at, n));
             let mut finite = put::<T, S, TAIL, WRITE>(s, sq_at, n, exp_avg_sq);
@@ -450,25 +502,21 @@ pub(crate) struct Adam<'a, T>(pub(crate) &'a AdamCoeffs<T>, pub(crate) AdamArray
 
 impl<T: Element> Rule<T> for Adam<'_, T> {
     #[inline(always)]
-    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
         self,
         s: S,
         at: usize,
         n: usize,
         grad: S::V,
-        second: Option<S::V>,
+        second: S::V,
     ) -> u32 {
         let Adam(c, arrays) = self;
         // SAFETY: at .. at + n is inside the arrays by contract; `max_exp_avg_sq` is as long as the
         // parameters with AMSGrad.
         unsafe {
             let p_at = arrays.params.add(at);
-            let (p, g) =
-                decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
-            let sq = match second {
-                Some(second) => second,
-                None => s.mul(g, g),
-            };
+            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let sq = if SECOND { second } else { s.mul(g, g) };
             let avg_at = arrays.exp_avg.add(at);
             let exp_avg = average(s, c.alpha, g, load::<T, S, TAIL>(s, avg_at, n));
             let mut finite = put::<T, S, TAIL, WRITE>(s, avg_at, n, exp_avg);
@@ -499,43 +547,80 @@ impl<T: Element> Rule<T> for Adam<'_, T> {
     }
 }
 
-/// The loops of [`update_momentum`]; lengths were checked.
+impl<T: Element> Optimizer<T> for Momentum<'_, T> {
+    unsafe fn run(self, isa: Isa, run: &Run<T>) -> Result<(), usize> {
+        // SAFETY: by contract.
+        unsafe { T::run_momentum(isa, self.0, self.1, run) }
+    }
+
+    fn arrays(self) -> [*const T; 3] {
+        [self.1.params, self.1.buffer, core::ptr::null()]
+    }
+}
+
+/// Runs of [`Momentum`].
+///
+/// # Safety
+/// The parameters are inside the arrays, and their gradients readable.
 #[inline(always)]
-pub(crate) fn run_momentum<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_momentum<T: Element, S: Simd<T>>(
     s: S,
     c: &MomentumCoeffs<T>,
     arrays: MomentumArrays<T>,
-    grad: &[T],
-    non_finite: NonFinite,
+    run: &Run<T>,
 ) -> Result<(), usize> {
-    // SAFETY: the arrays are as long as `grad`: checked.
-    unsafe { run_all(s, Momentum(c, arrays), grad, None, non_finite) }
+    // SAFETY: by contract.
+    unsafe { run_rows(s, Momentum(c, arrays), run) }
 }
 
-/// The loops of [`update_rmsprop`]; lengths were checked.
+impl<T: Element> Optimizer<T> for Rmsprop<'_, T> {
+    unsafe fn run(self, isa: Isa, run: &Run<T>) -> Result<(), usize> {
+        // SAFETY: by contract.
+        unsafe { T::run_rmsprop(isa, self.0, self.1, run) }
+    }
+
+    fn arrays(self) -> [*const T; 3] {
+        [self.1.params, self.1.exp_avg_sq, core::ptr::null()]
+    }
+}
+
+/// Runs of [`Rmsprop`].
+///
+/// # Safety
+/// The parameters are inside the arrays, and their gradients readable.
 #[inline(always)]
-pub(crate) fn run_rmsprop<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_rmsprop<T: Element, S: Simd<T>>(
     s: S,
     c: &RmspropCoeffs<T>,
     arrays: RmspropArrays<T>,
-    grad: &[T],
-    second: Option<&[T]>,
-    non_finite: NonFinite,
+    run: &Run<T>,
 ) -> Result<(), usize> {
-    // SAFETY: the arrays are as long as `grad`: checked.
-    unsafe { run_all(s, Rmsprop(c, arrays), grad, second, non_finite) }
+    // SAFETY: by contract.
+    unsafe { run_rows(s, Rmsprop(c, arrays), run) }
 }
 
-/// The loops of [`update_adam`]; lengths were checked.
+impl<T: Element> Optimizer<T> for Adam<'_, T> {
+    unsafe fn run(self, isa: Isa, run: &Run<T>) -> Result<(), usize> {
+        // SAFETY: by contract.
+        unsafe { T::run_adam(isa, self.0, self.1, run) }
+    }
+
+    fn arrays(self) -> [*const T; 3] {
+        [self.1.params, self.1.exp_avg, self.1.exp_avg_sq]
+    }
+}
+
+/// Runs of [`Adam`].
+///
+/// # Safety
+/// The parameters are inside the arrays, and their gradients readable.
 #[inline(always)]
-pub(crate) fn run_adam<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn run_adam<T: Element, S: Simd<T>>(
     s: S,
     c: &AdamCoeffs<T>,
     arrays: AdamArrays<T>,
-    grad: &[T],
-    second: Option<&[T]>,
-    non_finite: NonFinite,
+    run: &Run<T>,
 ) -> Result<(), usize> {
-    // SAFETY: the arrays are as long as `grad`: checked.
-    unsafe { run_all(s, Adam(c, arrays), grad, second, non_finite) }
+    // SAFETY: by contract.
+    unsafe { run_rows(s, Adam(c, arrays), run) }
 }

@@ -25,7 +25,18 @@ const HARDWARE_SQRT: bool = cfg!(any(
 ));
 
 macro_rules! portable {
-    ($T:ident, $V:ident, $lanes:literal, $fma:path, $sqrt:path) => {
+    ($T:ident, $V:ident, $lanes:literal, $lanewise:ident, $fma:path, $sqrt:path) => {
+        /// The software `fma` on each lane. A function of its own: it is long, and kernels are full
+        /// of it.
+        #[inline(never)]
+        fn $lanewise(a: &[$T; $lanes], b: &[$T; $lanes], c: &[$T; $lanes]) -> [$T; $lanes] {
+            let mut out = *c;
+            for l in 0..$lanes {
+                out[l] = $fma(a[l], b[l], c[l]);
+            }
+            out
+        }
+
         // SAFETY: there is no CPU feature to prove; `wide` computes lane by lane, and the memory
         // operations below copy the elements that they name.
         unsafe impl Simd<$T> for Portable {
@@ -93,11 +104,7 @@ macro_rules! portable {
                 if FUSED {
                     return a.mul_add(b, c);
                 }
-                let (a, b, mut c) = (a.to_array(), b.to_array(), c.to_array());
-                for l in 0..$lanes {
-                    c[l] = $fma(a[l], b[l], c[l]);
-                }
-                $V::new(c)
+                $V::new($lanewise(&a.to_array(), &b.to_array(), &c.to_array()))
             }
             #[inline(always)]
             fn neg(self, a: $V) -> $V {
@@ -115,5 +122,5 @@ macro_rules! portable {
     };
 }
 
-portable!(f32, f32x8, 8, fma::fma_f32, fma::sqrt_f32);
-portable!(f64, f64x4, 4, fma::fma_f64, fma::sqrt_f64);
+portable!(f32, f32x8, 8, lanewise_fma_f32, fma::fma_f32, fma::sqrt_f32);
+portable!(f64, f64x4, 4, lanewise_fma_f64, fma::fma_f64, fma::sqrt_f64);

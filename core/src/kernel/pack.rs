@@ -1,0 +1,82 @@
+//! Copies of `x` and `dy` in the order in which tiles read them. Why, is told in [`super::sweep`].
+
+use super::tile::Source;
+use crate::Element;
+use crate::simd::Simd;
+
+/// Copies columns `i .. i + n` of `x` as `[panel][b, t][panel columns]`; the last panel is filled up
+/// with `+0`.
+///
+/// # Safety
+/// `src` is readable; `to` is writable for `depth` times `n` rounded up to whole panels of two vectors.
+#[inline(always)]
+pub(crate) unsafe fn x<T: Element, S: Simd<T>>(
+    s: S,
+    src: &Source<T>,
+    i: usize,
+    n: usize,
+    to: *mut T,
+) {
+    let depth = src.batch * src.steps;
+    let panel = 2 * S::LANES;
+    for k in 0..depth {
+        // SAFETY: columns i .. i + n are inside row k of x; the panel of column c starts at
+        // c * depth, and its row k at k * panel, inside `to`.
+        unsafe {
+            let from = src.x.add(k * src.x_stride + i);
+            let to = to.add(k * panel);
+            let mut c = 0;
+            while c + panel <= n {
+                let to = to.add(c * depth);
+                s.store(to, s.load(from.add(c)));
+                s.store(to.add(S::LANES), s.load(from.add(c + S::LANES)));
+                c += panel;
+            }
+            if c < n {
+                let first = S::LANES.min(n - c);
+                let second = n - c - first;
+                let to = to.add(c * depth);
+                s.store(to, s.load_first(from.add(c), first, T::ZERO));
+                s.store(to.add(S::LANES), s.load_first(from.add(c + first), second, T::ZERO));
+            }
+        }
+    }
+}
+
+/// Copies `c[b] dy` of rows `j .. j + rows` as `[b, t][rows]`.
+///
+/// # Safety
+/// `src` is readable, and the rows are inside; `to` is writable for `depth * rows` elements.
+#[inline(always)]
+pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
+    s: S,
+    src: &Source<T>,
+    j: usize,
+    rows: usize,
+    to: *mut T,
+) {
+    let mut from = src.dy.wrapping_add(j * src.dy_row);
+    let mut to = to;
+    for b in 0..src.batch {
+        // SAFETY: b < batch; rows elements of each (b, t) are inside dy and `to`.
+        unsafe {
+            let weight = if src.weights.is_null() { None } else { Some(*src.weights.add(b)) };
+            for _ in 0..src.steps {
+                if src.dy_row == 1 && rows <= S::LANES {
+                    let mut dy = s.load_first(from, rows, T::ZERO);
+                    if let Some(c) = weight {
+                        dy = s.mul(s.splat(c), dy);
+                    }
+                    s.store_first(to, rows, dy);
+                } else {
+                    for r in 0..rows {
+                        let dy = *from.add(r * src.dy_row);
+                        *to.add(r) = if let Some(c) = weight { c * dy } else { dy };
+                    }
+                }
+                from = from.wrapping_add(src.dy_stride);
+                to = to.wrapping_add(rows);
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Walks rows of register tiles over a `[rows, columns]` output, so that what they read comes from
+//! near by. Plain code, compiled once for all ISAs; the tiles and the packing are dispatched.
+//!
+//! Plan:
+//!
+//! * A tile reads a panel of columns of every `(b, t)`. Rows of `x` are `I` elements apart, and strides
+//!   of a page put them all into the same few cache sets; so `x` is *packed* into panels of the tile's
+//!   width, `[panel][b, t][columns]`, as many columns at a time as fit the scratch and the second-level
+//!   cache, and each row of tiles packs its `dy` (times the example weights) as `[b, t][rows]`.
+//! * An output that is kept in memory is resumed every [`BLOCK`] `(b, t)`, so that panels stay in cache
+//!   however large the batch is.
+//! * For a few `(b, t)` the time goes into the output, not into `x`: one row of it at a time, in long
+//!   runs, nothing packed.
+//! * Without scratch the same tiles read `x` and `dy` where they are.
+
+use super::tile::{Ends, Out, Row, Shape, Source};
+use crate::{Element, Isa};
+
+/// `(b, t)` between two visits of the sums in memory.
+const BLOCK: usize = 256;
+
+/// Bytes of packed `x`: half of a small second-level cache.
+const PACKED_BYTES: usize = 512 << 10;
+
+/// Up to so many `(b, t)` the output is walked row by row.
+const FEW: usize = 4;
+
+/// Most rows in a tile, of any kernel and ISA.
+const MAX_ROWS: usize = 6;
+
+/// Widest panel of any ISA and type.
+const MAX_PANEL: usize = 32;
+
+/// The elements of scratch with which a sweep over `columns` columns runs at full speed.
+pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> usize {
+    let all = batch.saturating_mul(steps);
+    if all <= FEW {
+        return 0;
+    }
+    let block = if all < BLOCK || steps >= all { all } else { block_of(steps) * steps };
+    let fits = PACKED_BYTES / 4 / block;
+    let padded = columns.saturating_add(MAX_PANEL - 1) / MAX_PANEL * MAX_PANEL;
+    let width = if padded < fits { padded } else { fits };
+    let width = if width < MAX_PANEL { MAX_PANEL } else { width };
+    block.saturating_mul(width + MAX_ROWS)
+}
+
+/// Examples in a block of the batch.
+const fn block_of(steps: usize) -> usize {
+    let n = BLOCK / if steps == 0 { 1 } else { steps };
+    if n == 0 { 1 } else { n }
+}
+
+/// What is done for each row of tiles of an output.
+pub(crate) trait RowKernel<T: Element> {
+    /// Whether the output is memory in which sums can rest between blocks of the batch.
+    const RESUMABLE: bool;
+
+    /// Rows of a tile.
+    fn rows(shape: Shape) -> usize;
+
+    /// Most columns of a row of tiles of `rows` rows.
+    fn most_columns(rows: usize) -> usize;
+
+    /// Called before each block of the batch: whether it is the first, and the last.
+    fn block(&mut self, first: bool, last: bool);
+
+    /// Computes `row`, which lies at row `j`, column `i`; its outputs and ends are for the kernel to
+    /// fill in.
+    ///
+    /// # Safety
+    /// The row is inside the output, and its `src` is readable.
+    unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize);
+}
+
+/// Calls `kernel` for all of a `[rows, columns]` output.
+///
+/// # Safety
+/// `src` is readable for all rows and columns; `kernel` may be called for all of them.
+pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
+    isa: Isa,
+    src: Source<T>,
+    rows: usize,
+    columns: usize,
+    scratch: &mut [T],
+    kernel: &mut K,
+) {
+    if rows == 0 || columns == 0 {
+        // Extents that multiply to nothing may be as large as they like.
+        return;
+    }
+    let few = src.batch.saturating_mul(src.steps) <= FEW;
+    let most = if K::RESUMABLE { block_of(src.steps) } else { src.batch };
+    let mut b = 0;
+    loop {
+        let block = most.min(src.batch - b);
+        kernel.block(b == 0, b + block == src.batch);
+        // SAFETY: examples b .. b + block are inside.
+        unsafe {
+            let shape = T::shape(isa);
+            let walk = Walk { isa, shape, src: src.examples(b, block), rows, columns };
+            let width = if few { 0 } else { walk.width(K::rows(shape), scratch.len()) };
+            if few {
+                walk.in_place(1, kernel);
+            } else if width == 0 {
+                walk.in_place(K::rows(shape), kernel);
+            } else {
+                walk.packed(width, scratch, kernel);
+            }
+        }
+        b += block;
+        if b >= src.batch {
+            return;
+        }
+    }
+}
+
+/// One block of the batch over a whole output.
+#[derive(Clone, Copy)]
+struct Walk<T> {
+    isa: Isa,
+    shape: Shape,
+    src: Source<T>,
+    rows: usize,
+    columns: usize,
+}
+
+impl<T: Element> Walk<T> {
+    /// The columns that are packed at a time: whole panels, or 0 where packing cannot be done or does
+    /// not pay.
+    fn width(&self, tile_rows: usize, scratch: usize) -> usize {
+        let panel = self.shape.panel;
+        let depth = self.src.batch * self.src.steps;
+        if self.rows < 2 * tile_rows || depth == 0 {
+            return 0;
+        }
+        let fits = (scratch / depth).saturating_sub(MAX_ROWS);
+        let near = (PACKED_BYTES / size_of::<T>() / depth).max(panel);
+        let all = self.columns.div_ceil(panel) * panel;
+        fits.min(near).min(all) / panel * panel
+    }
+
+    /// Nothing packed.
+    ///
+    /// # Safety
+    /// As [`sweep`].
+    unsafe fn in_place<K: RowKernel<T>>(&self, tile_rows: usize, kernel: &mut K) {
+        let mut j = 0;
+        while j < self.rows {
+            let rows = if j + tile_rows <= self.rows { tile_rows } else { 1 };
+            let dy = self.src.dy.wrapping_add(j * self.src.dy_row);
+            let src = Source { dy, ..self.src };
+            // SAFETY: rows j .. j + rows are inside.
+            unsafe { self.row(src, self.shape.panel, rows, self.columns, j, 0, kernel) }
+            j += rows;
+        }
+    }
+
+    /// Everything packed, `width` columns at a time.
+    ///
+    /// # Safety
+    /// As [`sweep`]; `scratch` holds `depth * (width + MAX_ROWS)` elements.
+    unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: &mut [T], kernel: &mut K) {
+        let depth = self.src.batch * self.src.steps;
+        let (dy, x) = scratch.split_at_mut(depth * MAX_ROWS);
+        let (dy, x) = (dy.as_mut_ptr(), x.as_mut_ptr());
+        let tile_rows = K::rows(self.shape);
+        let mut i = 0;
+        while i < self.columns {
+            let n = width.min(self.columns - i);
+            // SAFETY: columns i .. i + n are inside; `x` holds `width` columns of them.
+            unsafe { T::pack_x(self.isa, &self.src, i, n, x) }
+            let mut j = 0;
+            while j < self.rows {
+                let rows = if j + tile_rows <= self.rows { tile_rows } else { 1 };
+                // SAFETY: rows j .. j + rows are inside; `dy` holds MAX_ROWS of them.
+                unsafe {
+                    T::pack_dy(self.isa, &self.src, j, rows, dy);
+                    let src = Source {
+                        x,
+                        x_stride: self.shape.panel,
+                        dy,
+                        dy_stride: rows,
+                        dy_row: 1,
+                        weights: core::ptr::null(),
+                        ..self.src
+                    };
+                    self.row(src, depth * self.shape.panel, rows, n, j, i, kernel);
+                }
+                j += rows;
+            }
+            i += n;
+        }
+    }
+
+    /// Columns `i .. i + columns` of `rows` rows, cut as the kernel likes them.
+    ///
+    /// # Safety
+    /// As [`sweep`], for these.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn row<K: RowKernel<T>>(
+        &self,
+        src: Source<T>,
+        panel_stride: usize,
+        rows: usize,
+        columns: usize,
+        j: usize,
+        i: usize,
+        kernel: &mut K,
+    ) {
+        let most = K::most_columns(rows) / self.shape.panel * self.shape.panel;
+        let nowhere = Out { p: core::ptr::null_mut(), stride: 0 };
+        let mut c = 0;
+        while c < columns {
+            let x = src.x.wrapping_add(c / self.shape.panel * panel_stride);
+            let row = Row {
+                src: Source { x, ..src },
+                panel_stride,
+                rows,
+                columns: most.min(columns - c),
+                ends: Ends::FRESH,
+                out: nowhere,
+                out_sq: nowhere,
+                ahead: [core::ptr::null(); 3],
+                ahead_stride: 0,
+            };
+            // SAFETY: by contract.
+            unsafe { kernel.row(self.isa, row, j, i + c) }
+            c += row.columns;
+        }
+    }
+}

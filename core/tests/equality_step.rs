@@ -1,0 +1,150 @@
+//! Layer steps: every instruction set has the bits of the plain loops of moments (or gradient) and
+//! update; checked steps commit them or nothing.
+
+mod support;
+
+use pergrad_core::{Dims, Error, Fold, LayerStep, NonFinite, Part, SecondMoment, Start};
+use proptest::prelude::*;
+use support::case::{Case, Scratch, cases, sweep};
+use support::compare::agree;
+use support::optimizers::{
+    Config, adam_configs, checked, configs, momentum_configs, poison, reference_step,
+    rmsprop_configs,
+};
+use support::values::{Kind, Real};
+use support::{draws, for_both_types};
+
+/// What a step is asked besides its batch.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    config: Config,
+    t: u64,
+    part: Part,
+    second: SecondMoment,
+    non_finite: NonFinite,
+    /// How many elements, anywhere, are made infinite or NaN.
+    poisoned: usize,
+}
+
+fn agrees<T: Real>(case: Case, step: Step) {
+    let Step { config, t, part, second, non_finite, .. } = step;
+    let mut inputs = case.inputs::<T>();
+    let rng = &mut case.rng(1000);
+    let (name, n) = match part {
+        Part::Weight => ("weight", case.weight_len()),
+        Part::Bias => ("bias", case.dims.outputs),
+    };
+    let mut state = config.state::<T>(rng, case.kind, n);
+    for _ in 0..step.poisoned {
+        let [a, b, c, d] = state.each_mut().map(|output| output.before.as_mut_slice());
+        poison(rng, &mut [inputs.x.slice_mut(), inputs.dy.slice_mut(), a, b, c, d]);
+    }
+    let layer = LayerStep { batch: inputs.batch(), scale: case.fold.scale, second, non_finite };
+    agree(
+        "step",
+        (&(case, step), case.seed),
+        state,
+        Start::Resume,
+        case.scratch_len(),
+        |arrays| match non_finite {
+            NonFinite::Propagate => reference_step(&config, t, &layer, part, arrays),
+            NonFinite::Refuse => checked(
+                arrays,
+                |arrays| reference_step(&config, t, &layer, part, arrays),
+                |index| Error::NonFinite { arg: name, index },
+            ),
+        },
+        |isa, arrays, scratch| config.step(isa, t, &layer, part, arrays, scratch),
+    );
+}
+
+const PARTS: [Part; 2] = [Part::Weight, Part::Bias];
+const SECONDS: [SecondMoment; 2] = [SecondMoment::GradSq, SecondMoment::SquaredGrad];
+const NON_FINITE: [NonFinite; 2] = [NonFinite::Propagate, NonFinite::Refuse];
+
+/// Every shape, with a configuration of each optimizer.
+fn swept<T: Real>() {
+    let all = [momentum_configs(), rmsprop_configs(), adam_configs()];
+    sweep(|case| {
+        let rng = &mut case.rng(2000);
+        for configs in &all {
+            let (config, t) = (rng.pick(configs), 1 + case.seed % 5);
+            let (part, second) = (rng.pick(&PARTS), rng.pick(&SECONDS));
+            let non_finite = rng.pick(&NON_FINITE);
+            agrees::<T>(case, Step { config, t, part, second, non_finite, poisoned: 0 });
+        }
+    });
+}
+
+/// Every combination of switches, on a layer whose tiles leave rows and columns over.
+fn all_switches<T: Real>(configs: Vec<Config>) {
+    let mut seed = 0;
+    for config in configs {
+        for part in PARTS {
+            for second in SECONDS {
+                for t in [1, 9] {
+                    let dims = Dims::new(2, 7, if seed % 2 == 0 { 37 } else { 9 });
+                    let other = Kind::ALL[1 + seed as usize % (Kind::ALL.len() - 1)];
+                    let kind = if seed % 3 == 0 { other } else { Kind::Ordinary };
+                    let (fold, scratch) = (Fold::mean(2), Scratch::Some);
+                    let weighted = seed % 5 == 0;
+                    let case = Case { dims, kind, weighted, fold, scratch, seed };
+                    let non_finite = NON_FINITE[seed as usize / 2 % 2];
+                    agrees::<T>(case, Step { config, t, part, second, non_finite, poisoned: 0 });
+                    seed += 1;
+                }
+            }
+        }
+    }
+}
+
+fn momentum_switches<T: Real>() {
+    all_switches::<T>(momentum_configs());
+}
+
+fn rmsprop_switches<T: Real>() {
+    all_switches::<T>(rmsprop_configs());
+}
+
+fn adam_switches<T: Real>() {
+    all_switches::<T>(adam_configs());
+}
+
+/// A checked step names the first bad element in the order of the parameters, which is not that of
+/// the tiles.
+fn first_bad_index<T: Real>() {
+    for configs in [momentum_configs(), rmsprop_configs(), adam_configs()] {
+        for seed in 0..400 {
+            let mut case = Case::ordinary(Dims::new(2, 1 + seed as usize % 14, 70), seed);
+            case.weighted = seed % 7 == 0;
+            let rng = &mut case.rng(3000);
+            let (config, part) = (rng.pick(&configs), rng.pick(&PARTS));
+            let (t, second, non_finite) = (3, rng.pick(&SECONDS), NonFinite::Refuse);
+            let poisoned = 1 + rng.below(4);
+            agrees::<T>(case, Step { config, t, part, second, non_finite, poisoned });
+        }
+    }
+}
+
+fn drawn<T: Real>() {
+    let select = proptest::sample::select::<Config>;
+    let steps = (
+        prop_oneof![select(momentum_configs()), select(configs())],
+        prop_oneof![1..=4u64, 1..=100_000u64],
+        proptest::sample::select(&PARTS[..]),
+        proptest::sample::select(&SECONDS[..]),
+        proptest::sample::select(&NON_FINITE[..]),
+        0..=2usize,
+    )
+        .prop_map(|(config, t, part, second, non_finite, poisoned)| Step {
+            config,
+            t,
+            part,
+            second,
+            non_finite,
+            poisoned,
+        });
+    proptest!(draws(1024), |(case in cases(), step in steps)| agrees::<T>(case, step));
+}
+
+for_both_types!(swept, momentum_switches, rmsprop_switches, adam_switches, first_bad_index, drawn,);

@@ -1,0 +1,39 @@
+//! The instruction sets themselves, and the walk over them that all tests of kernels make.
+
+mod support;
+
+use pergrad_core::{Error, Isa};
+use support::isas::{for_each_isa, missing, names};
+
+#[test]
+fn the_walk_exercises_every_available_isa_once() {
+    let mut walked = Vec::new();
+    for_each_isa(|isa| walked.push(isa));
+    assert_eq!(walked, Isa::available().collect::<Vec<_>>());
+    assert_eq!(walked[0], Isa::baseline());
+    assert_eq!(walked.last(), Some(&Isa::detect()));
+}
+
+#[test]
+fn names_and_isas_correspond() {
+    for isa in Isa::available() {
+        assert!(Isa::NAMES.contains(&isa.name()));
+        assert_eq!(Isa::from_name(isa.name()), Ok(isa));
+    }
+    let lacking =
+        missing(Isa::NAMES.iter().copied(), &Isa::available().map(Isa::name).collect::<Vec<_>>());
+    for name in lacking.into_iter().chain(["", "AVX2", "sse9"]) {
+        let Err(Error::Isa { available }) = Isa::from_name(name) else {
+            panic!("{name:?} should not be had");
+        };
+        assert!(names(available).eq(Isa::available().map(Isa::name)));
+    }
+}
+
+#[test]
+fn what_was_required_and_not_run_is_found() {
+    let ran = ["portable", "avx2"];
+    assert!(missing(names(""), &ran).is_empty());
+    assert!(missing(names(" avx2,portable, "), &ran).is_empty());
+    assert_eq!(missing(names("avx512, avx2,neon"), &ran), ["avx512", "neon"]);
+}

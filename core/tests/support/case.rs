@@ -1,0 +1,189 @@
+//! Cases of the kernels on batches: swept over every extent, and drawn.
+
+use pergrad_core::{Batch, Dims, Fold, Start, scratch_len};
+use proptest::prelude::*;
+
+use super::compare::Output;
+use super::guard::Guarded;
+use super::values::{Kind, Real, Rng, kinds};
+
+/// How much scratch memory a kernel gets.
+#[derive(Debug, Clone, Copy)]
+pub enum Scratch {
+    /// Nothing.
+    Empty,
+    /// Less, or more, than it would like.
+    Some,
+    /// What `scratch_len` says.
+    Full,
+}
+
+/// One call of a kernel on a batch; all values come from the seed.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    pub dims: Dims,
+    pub kind: Kind,
+    /// Whether examples have weights (for the forward product: whether there is a bias).
+    pub weighted: bool,
+    pub fold: Fold,
+    pub scratch: Scratch,
+    pub seed: u64,
+}
+
+/// What the kernel reads.
+#[derive(Debug)]
+pub struct Inputs<T> {
+    dims: Dims,
+    pub x: Guarded<T>,
+    pub dy: Guarded<T>,
+    pub weights: Option<Guarded<T>>,
+}
+
+impl Case {
+    /// A generator for further values of this case.
+    pub fn rng(&self, salt: u64) -> Rng {
+        Rng::new(self.seed ^ salt.wrapping_mul(0x0123_4567_89ab_cdef))
+    }
+
+    /// The inputs, at random offsets.
+    pub fn inputs<T: Real>(&self) -> Inputs<T> {
+        let rng = &mut self.rng(1);
+        let mut values = |n| {
+            let values: Vec<T> = rng.values(self.kind, n);
+            Guarded::new(rng, &values)
+        };
+        let len = "swept extents are small";
+        Inputs {
+            dims: self.dims,
+            x: values(self.dims.x_len().expect(len)),
+            dy: values(self.dims.y_len().expect(len)),
+            weights: self.weighted.then(|| values(self.dims.batch)),
+        }
+    }
+
+    /// Ordinary values, plain sums, no weights.
+    pub fn ordinary(dims: Dims, seed: u64) -> Case {
+        let (kind, fold, scratch) = (Kind::Ordinary, Fold::fresh(), Scratch::Empty);
+        Case { dims, kind, weighted: false, fold, scratch, seed }
+    }
+
+    /// A further input of `len` elements, at a random offset.
+    pub fn guarded<T: Real>(&self, name: &str, len: usize) -> Guarded<T> {
+        let rng = &mut self.rng(100 + name.len() as u64);
+        let values: Vec<T> = rng.values(self.kind, len);
+        Guarded::new(rng, &values)
+    }
+
+    /// An output of `len` elements, with something to resume from.
+    pub fn output<T: Real>(&self, name: &'static str, len: usize) -> Output<T> {
+        let before = self.rng(2 + name.len() as u64).values(self.kind, len);
+        Output { name, before }
+    }
+
+    /// Elements of a `[J, I]` array.
+    pub fn weight_len(&self) -> usize {
+        self.dims.outputs * self.dims.inputs
+    }
+
+    /// Elements of scratch memory.
+    pub fn scratch_len(&self) -> usize {
+        match self.scratch {
+            Scratch::Empty => 0,
+            Scratch::Some => scratch_len(self.dims) / 2 + 5,
+            Scratch::Full => scratch_len(self.dims),
+        }
+    }
+}
+
+impl<T: Real> Inputs<T> {
+    /// The batch.
+    pub fn batch(&self) -> Batch<'_, T> {
+        let batch = Batch::new(self.dims, self.x.slice(), self.dy.slice());
+        match &self.weights {
+            Some(c) => batch.with_example_weights(c.slice()),
+            None => batch,
+        }
+    }
+}
+
+/// Every extent from 0 to more than two tiles of any instruction set (the widest: 6 rows of 2 vectors
+/// of 16), one at a time, the others fixed where rows and columns leave something over.
+pub fn shapes() -> Vec<Dims> {
+    let shape = |batch, steps, outputs, inputs| Dims { batch, steps, outputs, inputs };
+    let mut shapes = Vec::new();
+    shapes.extend((0..=70).map(|inputs| shape(3, 1, 7, inputs)));
+    shapes.extend((0..=70).map(|inputs| shape(2, 2, 3, inputs)));
+    shapes.extend((0..=14).map(|outputs| shape(3, 1, outputs, 33)));
+    shapes.extend((0..=14).map(|outputs| shape(2, 3, outputs, 9)));
+    shapes.extend((15..=70).map(|outputs| shape(2, 2, outputs, 3))); // of the bias: vectors
+    shapes.extend((0..=9).map(|batch| shape(batch, 1, 7, 19)));
+    shapes.extend((0..=9).map(|batch| shape(batch, 2, 4, 35)));
+    shapes.extend((0..=4).map(|steps| shape(2, steps, 7, 35)));
+    shapes.extend((0..=4).map(|steps| shape(1, steps, 1, 1)));
+    shapes
+}
+
+/// A few longer folds and larger layers, for whatever blocks and packs: batches and sequences past one
+/// and two blocks, more columns than are packed at a time, rows longer than the layer step's sums.
+pub fn large_shapes() -> Vec<Dims> {
+    [
+        (257, 1, 7, 35),
+        (33, 1, 25, 131),
+        (40, 9, 13, 70),
+        (1, 1, 40, 300),
+        (5, 70, 3, 17),
+        (513, 1, 3, 7),
+        (257, 1, 13, 550),
+        (2, 300, 5, 20),
+        (2, 1, 7, 900),
+    ]
+    .map(|(batch, steps, outputs, inputs)| Dims { batch, steps, outputs, inputs })
+    .into()
+}
+
+/// Calls `check` for every shape with all switches, on ordinary values and on the other kinds by
+/// turns.
+pub fn sweep(check: impl Fn(Case)) {
+    let mut seed = 0;
+    for dims in shapes().into_iter().chain(large_shapes()) {
+        for switches in 0..8 {
+            let other = Kind::ALL[1 + seed as usize % (Kind::ALL.len() - 1)];
+            for kind in [Kind::Ordinary, other] {
+                let scratch = [Scratch::Empty, Scratch::Some, Scratch::Full][seed as usize % 3];
+                let start = if switches & 1 == 0 { Start::Fresh } else { Start::Resume };
+                let scale = (switches & 2 != 0).then_some(1.0 / 3.0);
+                let weighted = switches & 4 != 0;
+                check(Case { dims, kind, weighted, fold: Fold { start, scale }, scratch, seed });
+                seed += 1;
+            }
+        }
+    }
+}
+
+/// Extents drawn together.
+pub fn dims() -> impl Strategy<Value = Dims> {
+    (0..=9usize, 0..=4usize, 0..=14usize, 0..=70usize)
+        .prop_map(|(batch, steps, outputs, inputs)| Dims { batch, steps, outputs, inputs })
+}
+
+/// How sums start and end.
+pub fn folds() -> impl Strategy<Value = Fold> {
+    let start = prop_oneof![Just(Start::Fresh), Just(Start::Resume)];
+    let scale = prop_oneof![Just(None), Just(Some(1.0 / 32.0)), (-2.0..2.0).prop_map(Some)];
+    (start, scale).prop_map(|(start, scale)| Fold { start, scale })
+}
+
+/// Everything drawn together.
+pub fn cases() -> impl Strategy<Value = Case> {
+    let scratch = prop_oneof![Just(Scratch::Empty), Just(Scratch::Some), Just(Scratch::Full)];
+    (dims(), kinds(), any::<bool>(), folds(), scratch, any::<u64>()).prop_map(
+        |(dims, kind, weighted, fold, scratch, seed)| Case {
+            dims,
+            kind,
+            weighted,
+            fold,
+            scratch,
+            seed,
+        },
+    )
+}

@@ -1,0 +1,48 @@
+//! The walk over the instruction sets.
+
+use std::io::Write;
+use std::sync::OnceLock;
+
+use pergrad_core::Isa;
+
+/// Names the instruction sets (comma-separated) without which a test run must not pass.
+pub const REQUIRE: &str = "PERGRAD_REQUIRE_ISA";
+
+/// Calls `f` once for each instruction set that this CPU has.
+///
+/// The names of those that could not be run go to standard error, once a program and past the test
+/// harness, which would swallow them. Fails if [`REQUIRE`] names one that was not exercised.
+pub fn for_each_isa(mut f: impl FnMut(Isa)) {
+    for &isa in available() {
+        f(isa);
+    }
+}
+
+/// What [`for_each_isa`] walks over.
+fn available() -> &'static [Isa] {
+    static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
+    AVAILABLE.get_or_init(|| {
+        let isas: Vec<Isa> = Isa::available().collect();
+        let ran: Vec<&str> = isas.iter().map(|isa| isa.name()).collect();
+        let not_run = missing(Isa::NAMES.iter().copied(), &ran);
+        if !not_run.is_empty() {
+            let line = format!("not run, this CPU lacks them: {}\n", not_run.join(", "));
+            // A closed standard error is no reason to fail.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+        let required = std::env::var(REQUIRE).unwrap_or_default();
+        let not_run = missing(names(&required), &ran);
+        assert!(not_run.is_empty(), "{REQUIRE} asks for {not_run:?}, exercised are {ran:?}");
+        isas
+    })
+}
+
+/// The names in a comma-separated list.
+pub fn names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// Those of `wanted` that are not in `ran`.
+pub fn missing<'a>(wanted: impl Iterator<Item = &'a str>, ran: &[&str]) -> Vec<&'a str> {
+    wanted.filter(|name| !ran.contains(name)).collect()
+}
