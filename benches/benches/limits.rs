@@ -4,7 +4,7 @@ use criterion::{BenchmarkId, criterion_group, criterion_main};
 use pergrad_bench::buf::Buf;
 use pergrad_bench::case::{self, Bencher, bytes, elements, select};
 use pergrad_bench::limits::Limits;
-use pergrad_core::Isa;
+use pergrad_core::{Element, Isa};
 
 /// Bytes of the arrays that are moved: in the first, the second and the last cache, and in memory.
 const SIZES: [usize; 4] = [16 << 10, 256 << 10, 4 << 20, 128 << 20];
@@ -36,7 +36,7 @@ fn memory(c: &mut Bencher) {
         let [mut a, mut b, mut c_] = [1, 2, 3].map(|seed| Buf::<T>::random(n, seed, 0.1, 1.0));
         let grad = Buf::<T>::random(n, 4, 0.1, 1.0);
         for isa in Isa::available() {
-            let id = BenchmarkId::new(isa.name(), format!("{}KiB", size >> 10));
+            let id = BenchmarkId::new(isa.name(), format!("{}_{n}", T::NAME));
             let mut group = c.benchmark_group("limit_fill");
             bytes(&mut group, size);
             group.bench_function(id.clone(), |bench| bench.iter(|| T::fill(isa, &mut a)));

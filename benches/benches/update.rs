@@ -22,7 +22,7 @@ fn adam(c: &mut Bencher) {
 }
 
 fn adam_grad_sq(c: &mut Bencher) {
-    update(c, Rule::AdamGradSq, &SIZES, &[4096]);
+    update(c, Rule::AdamGradSq, &SIZES, &[]);
 }
 
 fn rmsprop(c: &mut Bencher) {
@@ -30,7 +30,7 @@ fn rmsprop(c: &mut Bencher) {
 }
 
 fn momentum(c: &mut Bencher) {
-    update(c, Rule::Momentum, &[65_536, 1 << 24], &[4096]);
+    update(c, Rule::Momentum, &[4096, 1 << 24], &[]);
 }
 
 criterion_group! {

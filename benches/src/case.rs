@@ -19,8 +19,8 @@ pub fn criterion() -> Bencher {
     Criterion::default()
         .with_measurement(Clock::from_env())
         .sample_size(10)
-        .measurement_time(Duration::from_millis(1000))
-        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(300))
+        .warm_up_time(Duration::from_millis(100))
         .nresamples(2000)
         .without_plots()
 }
@@ -101,12 +101,18 @@ pub fn bytes(group: &mut Group<'_>, n: usize) {
     group.throughput(Throughput::Bytes(n as u64));
 }
 
-/// The instruction sets that are asked to do `fmas` fused multiply-adds in one call. Where the
-/// compilation target has no such instruction, the portable one computes it exactly in software and
-/// is spared what would take it seconds.
-pub fn isas(fmas: usize) -> impl Iterator<Item = Isa> {
-    let portable_most = if limits_fma_in_hardware() { usize::MAX } else { 40_000_000 };
-    Isa::available().filter(move |isa| *isa != Isa::baseline() || fmas <= portable_most)
+/// Work in one call, in multiply-adds or elements, up to which a run has time for every contestant.
+const SMALL: usize = 1 << 20;
+
+/// Whether a call does little work: then all contestants run, else those that could be the fastest.
+pub fn is_small(work: usize) -> bool {
+    work <= SMALL
+}
+
+/// The instruction sets that are asked to do this much work in one call. The portable one, which on
+/// x86-64 computes fused multiply-adds in software unless compiled for more, is asked to do little.
+pub fn isas(work: usize) -> impl Iterator<Item = Isa> {
+    Isa::available().filter(move |isa| is_small(work) || *isa != Isa::baseline() || FMA)
 }
 
 /// Whether plain loops are asked to do `fmas` multiply-adds in one call.
@@ -114,6 +120,5 @@ pub fn loops_can(fmas: usize) -> bool {
     fmas <= 300_000_000
 }
 
-fn limits_fma_in_hardware() -> bool {
-    cfg!(any(target_feature = "fma", target_arch = "aarch64"))
-}
+/// Whether the compilation target has a fused multiply-add.
+pub const FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));

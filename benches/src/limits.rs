@@ -9,6 +9,7 @@ use std::hint::black_box;
 
 use pergrad_core::Isa;
 
+use crate::case::FMA;
 use crate::real::Real;
 
 /// The limits of one element type on every instruction set.
@@ -251,13 +252,7 @@ mod portable {
 
     pub(super) fn fma_chains<T: Real>(n: usize) {
         let b = black_box(T::from_f64(0.5));
-        rounds::<T>(n, 0.25, |c, a| {
-            if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
-                c.std_mul_add(a, b)
-            } else {
-                c * a + b
-            }
-        });
+        rounds::<T>(n, 0.25, |c, a| if FMA { c.std_mul_add(a, b) } else { c * a + b });
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use pergrad_core::{Dims, Fold, Isa, grad, moments, scratch_len};
 
 use crate::buf::{Buf, check_close};
-use crate::case::{Case, Group, Work, elements, isas, loops_can};
+use crate::case::{Case, Group, Work, elements, is_small, isas, loops_can};
 use crate::layer::{self, Layer, products};
 use crate::limits::Limits;
 use crate::plain;
@@ -173,9 +173,13 @@ pub fn bench_grad<T: Limits>(group: &mut Group<'_>, dims: Dims) {
     }
 }
 
-/// The crates that are asked for products of `work` multiply-adds: all, or where one call takes most
-/// of a second the two fastest.
+/// The crates that are asked for products of `work` multiply-adds in one call: all of them little,
+/// then not `ndarray`, which hands all but the smallest to `matrixmultiply`, and for long batches the
+/// fastest alone.
 pub fn products_for(work: usize) -> impl Iterator<Item = Product> {
-    let all = work <= 2_000_000_000;
-    Product::ALL.into_iter().filter(move |p| all || matches!(p, Product::Gemm | Product::Faer))
+    Product::ALL.into_iter().filter(move |by| match by {
+        Product::Ndarray => is_small(work),
+        Product::Faer | Product::Matrixmultiply => work <= 2_000_000_000,
+        Product::Gemm => true,
+    })
 }

@@ -5,6 +5,7 @@
 
 use pergrad_core::Dims;
 
+use crate::case::FMA as HARDWARE_FMA;
 use crate::real::Real;
 
 /// `a b + c`, fused where the build of the surrounding loop has the instruction.
@@ -57,7 +58,7 @@ macro_rules! plain {
                     return unsafe { avx2::<T>($($arg),*) };
                 }
             }
-            body::<T, { cfg!(any(target_feature = "fma", target_arch = "aarch64")) }>($($arg),*)
+            body::<T, HARDWARE_FMA>($($arg),*)
         }
     )*};
 }

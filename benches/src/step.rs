@@ -12,6 +12,9 @@ use crate::moments::{Moments, moments_fmas, products_for};
 use crate::product::Product;
 use crate::update::{LR, Params, Rule, STEP, adam_config};
 
+/// The largest batch whose step may be bound by memory.
+const MEMORY_BOUND: usize = 64;
+
 /// A layer and its optimizer.
 struct Step<T> {
     rule: Rule,
@@ -137,12 +140,16 @@ pub fn bench_step<T: Limits>(group: &mut Group<'_>, rule: Rule, dims: Dims) {
     for isa in isas(work) {
         let name = isa.name();
         case.bench(group, name, |s| s.ours(isa));
-        case.limit(group, &format!("own_moments_{name}"), |s| {
-            moments_of(rule, &mut s.moments, isa);
-        });
-        case.bench(group, &format!("own_unfused_{name}"), |s| s.unfused(isa));
+        if isa == Isa::detect() {
+            case.limit(group, &format!("own_moments_{name}"), |s| {
+                moments_of(rule, &mut s.moments, isa);
+            });
+            case.bench(group, &format!("own_unfused_{name}"), |s| s.unfused(isa));
+        }
         case.limit(group, &format!("limit_fma_{name}"), |_| T::fma_chains(isa, fmas));
-        case.limit(group, &format!("limit_move_{name}"), |s| s.move_state(isa));
+        if dims.batch <= MEMORY_BOUND {
+            case.limit(group, &format!("limit_move_{name}"), |s| s.move_state(isa));
+        }
     }
     if loops_can(work) {
         case.bench(group, "loops", Step::loops);

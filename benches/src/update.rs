@@ -6,7 +6,7 @@ use pergrad_core::{
 };
 
 use crate::buf::{Buf, check_close};
-use crate::case::{Case, Group, Work, elements};
+use crate::case::{Case, Group, Work, elements, isas};
 use crate::limits::Limits;
 use crate::plain;
 
@@ -184,7 +184,7 @@ impl<T: Limits> Work for Update<T> {
 pub fn bench_update<T: Limits>(group: &mut Group<'_>, rule: Rule, n: usize) {
     let mut case = Case::new(format!("{}_{n}", T::NAME), move || Update::<T>::new(rule, n));
     elements(group, n);
-    for isa in Isa::available() {
+    for isa in isas(n) {
         case.bench(group, isa.name(), |u| u.params.ours(isa, &u.grad, &u.grad_sq));
         let limit = format!("limit_move_{}", isa.name());
         case.limit(group, &limit, |u| {
