@@ -210,7 +210,7 @@ impl Bounds {
             Config::Rmsprop(_) => held[1],
             Config::Adam(_) => held[2],
         };
-        let mut amplified = self.before / sq;
+        let mut amplified = if sq > 0.0 { self.before / sq } else { 1.0 };
         self.before = sq;
         if let Config::Rmsprop(c) = config
             && c.centered
@@ -224,8 +224,9 @@ impl Bounds {
             };
             amplified = amplified.max(sq / ((sq - avg * avg).max(0.0) + eps));
         }
+        // Not where it is 0 / 0.
         if amplified > self.variance {
-            self.variance = amplified; // and not where it is 0 / 0
+            self.variance = amplified;
         }
     }
 
