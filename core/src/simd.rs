@@ -67,17 +67,39 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     ///
     /// # Safety
     /// As [`Self::store`], and `p` is aligned to the vector.
+    #[inline(always)]
     unsafe fn stream(self, p: *mut T, v: Self::V) {
         // SAFETY: the caller's obligations include those of a plain store.
         unsafe { self.store(p, v) }
     }
 
     /// Orders streamed stores before whatever follows.
+    #[inline(always)]
     fn fence(self) {}
 
     /// Asks for the cache line at `p`, which may be any address.
+    #[inline(always)]
     fn prefetch(self, p: *const T) {
         let _ = p;
+    }
+
+    /// The sums of four accumulators of 16 lanes in `G` vectors each: lanes `l` and `l + 8` are added,
+    /// then `+ 4`, `+ 2`, `+ 1`.
+    #[inline(always)]
+    fn sum_lanes<const G: usize>(self, lanes: &[[Self::V; G]; 4]) -> [T; 4] {
+        let mut sums = [T::ZERO; 4];
+        for (sum, lanes) in sums.iter_mut().zip(lanes) {
+            let mut a = [T::ZERO; REDUCTION_LANES];
+            for (g, v) in lanes.iter().enumerate() {
+                // SAFETY: G * LANES = 16, the length of the array.
+                unsafe { self.store(a.as_mut_ptr().add(g * Self::LANES), *v) }
+            }
+            add_half::<T, 8>(&mut a);
+            add_half::<T, 4>(&mut a);
+            add_half::<T, 2>(&mut a);
+            *sum = a[0] + a[1];
+        }
+        sums
     }
 
     /// `a + b`
@@ -98,4 +120,12 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     fn max_or(self, a: Self::V, b: Self::V) -> Self::V;
     /// Bit `l` is set where lane `l` is finite.
     fn finite(self, a: Self::V) -> u32;
+}
+
+/// Adds lanes `H .. 2 H` to lanes `.. H`. (Constant bounds: no check that could panic is left.)
+#[inline(always)]
+fn add_half<T: Element, const H: usize>(a: &mut [T; REDUCTION_LANES]) {
+    for l in 0..H {
+        a[l] = a[l] + a[l + H];
+    }
 }

@@ -2,10 +2,11 @@
 
 mod support;
 
-use pergrad_core::{Dims, forward, input_grad, reference};
+use pergrad_core::{Dims, Start, forward, input_grad, reference};
 use proptest::prelude::*;
 use support::case::{Case, cases, sweep};
-use support::compare::agree;
+use support::compare::{Place, agree, assert_bits};
+use support::isas::for_each_isa;
 use support::values::Real;
 use support::{draws, for_both_types};
 
@@ -69,4 +70,29 @@ fn forward_tiles<T: Real>() {
     }
 }
 
-for_both_types!(forward_swept, input_grad_swept, linear_drawn, forward_tiles);
+/// Products that vanish leave -0 in every lane, and lanes beyond the last input must not make it +0:
+/// added to a -0, the sum shows it.
+fn vanishing_products_keep_their_sign<T: Real>() {
+    let (x, weight) = (T::from_bits(1), -T::from_bits(1));
+    for inputs in 16..=50 {
+        let dims = Dims::new(2, 7, inputs);
+        let (x, weight) = (vec![x; 2 * inputs], vec![weight; 7 * inputs]);
+        let mut want = [T::NEG_ZERO; 14];
+        reference::forward(dims, &x, &weight, None, Start::Resume, &mut want).expect("lengths fit");
+        assert!(want.iter().all(|y| y.same(T::NEG_ZERO)), "the plain loops keep it: {want:?}");
+        for_each_isa(|isa| {
+            let mut got = [T::NEG_ZERO; 14];
+            forward(isa, dims, &x, &weight, None, Start::Resume, &mut got).expect("lengths fit");
+            let place = Place { kernel: "forward", isa: isa.name(), case: &dims };
+            assert_bits(place, "y", &got, &want);
+        });
+    }
+}
+
+for_both_types!(
+    forward_swept,
+    input_grad_swept,
+    linear_drawn,
+    forward_tiles,
+    vanishing_products_keep_their_sign
+);

@@ -15,8 +15,11 @@ use support::optimizers::{Config, configs};
 use support::values::{Real, Rng};
 use support::{draws, for_both_types};
 
-/// A pair of outputs that both hold `value`.
-fn pair<T: Real>(value: &[T]) -> [Vec<T>; 2] {
+/// Two outputs.
+type Pair<T> = [Vec<T>; 2];
+
+/// Two outputs that both hold `value`.
+fn pair<T: Real>(value: &[T]) -> Pair<T> {
     [value.to_vec(), value.to_vec()]
 }
 
@@ -41,7 +44,7 @@ impl Folding {
         }
     }
 
-    fn run<T: Real>(self, isa: Isa, batch: &Batch<'_, T>, fold: Fold, [g, sq]: &mut [Vec<T>; 2]) {
+    fn run<T: Real>(self, isa: Isa, batch: &Batch<'_, T>, fold: Fold, [g, sq]: &mut Pair<T>) {
         match self {
             Folding::Grad => grad(isa, batch, fold, g, &mut []),
             Folding::Moments => moments(isa, batch, fold, g, sq, &mut []),
@@ -224,7 +227,7 @@ fn weights_of_one<T: Real>() {
         let (n, examples) = (case.weight_len(), case.dims.batch);
         for_each_isa(|isa| {
             let place = Place { kernel: "weights of one", isa: isa.name(), case: &case };
-            let both = |len: usize, run: &dyn Fn(&Batch<'_, T>, &mut [Vec<T>; 2])| {
+            let both = |len: usize, run: &dyn Fn(&Batch<'_, T>, &mut Pair<T>)| {
                 let before = case.rng(54).values::<T>(case.kind, len);
                 let (mut a, mut b) = (pair(&before), pair(&before));
                 run(&plain, &mut a);

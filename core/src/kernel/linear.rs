@@ -148,31 +148,6 @@ struct Forward<'a, T> {
     outputs: usize,
 }
 
-/// Adds 16 lanes: `l` and `l + 8`, then `+ 4`, `+ 2`, `+ 1`.
-///
-/// # Safety
-/// None beyond the token: the lanes go through an array of their own.
-#[inline(always)]
-pub(crate) fn sum_lanes<T: Element, S: Simd<T>, const G: usize>(s: S, lanes: [S::V; G]) -> T {
-    let mut a = [T::ZERO; REDUCTION_LANES];
-    for (g, v) in lanes.iter().enumerate() {
-        // SAFETY: G * LANES = 16, the length of the array.
-        unsafe { s.store(a.as_mut_ptr().add(g * S::LANES), *v) }
-    }
-    add_half::<T, 8>(&mut a);
-    add_half::<T, 4>(&mut a);
-    add_half::<T, 2>(&mut a);
-    a[0] + a[1]
-}
-
-/// Adds lanes `H .. 2 H` to lanes `.. H`. (Constant bounds: no check that could panic is left.)
-#[inline(always)]
-fn add_half<T: Element, const H: usize>(a: &mut [T; REDUCTION_LANES]) {
-    for l in 0..H {
-        a[l] = a[l] + a[l + H];
-    }
-}
-
 impl<T: Element> Forward<'_, T> {
     /// The dot products of rows `row ..` of `x` with rows `j ..` of `W`.
     ///
@@ -224,43 +199,64 @@ impl<T: Element> Forward<'_, T> {
                     }
                 }
             }
-            for (r, sums) in sums.iter().enumerate() {
-                for (c, lanes) in sums.iter().enumerate() {
-                    let mut sum = sum_lanes(s, *lanes);
-                    if let Some(bias) = self.bias {
-                        sum = sum + *bias.get_unchecked(j + c);
-                    }
-                    let y = self.y.add((row + r) * self.outputs + j + c);
-                    *y = if self.from == Start::Resume { *y } else { T::ZERO } + sum;
+            for r in 0..R {
+                // C <= 4: some of the four are copies, computed for nothing.
+                let mut lanes = [sums[r][0]; 4];
+                for c in 1..C {
+                    lanes[c] = sums[r][c];
+                }
+                let finished = s.sum_lanes(&lanes);
+                for c in 0..C {
+                    self.finish(row + r, j + c, finished[c]);
                 }
             }
         }
     }
 
-    /// Rows `row .. row + R` against all of `W`.
+    /// Adds a finished sum to `y[row, j]`.
     ///
     /// # Safety
-    /// The rows are inside.
+    /// It is inside.
     #[inline(always)]
-    unsafe fn rows<S, const R: usize, const C: usize, const G: usize>(self, s: S, row: usize)
-    where
+    unsafe fn finish(&self, row: usize, j: usize, mut sum: T) {
+        // SAFETY: by contract; the bias is as long as `W` has rows.
+        unsafe {
+            if let Some(bias) = self.bias {
+                sum = sum + *bias.get_unchecked(j);
+            }
+            let y = self.y.add(row * self.outputs + j);
+            *y = if self.from == Start::Resume { *y } else { T::ZERO } + sum;
+        }
+    }
+
+    /// Rows `j .. j + C` of `W` against rows `first .. end` of `x`.
+    ///
+    /// # Safety
+    /// They are inside.
+    #[inline(always)]
+    unsafe fn rows<S, const R: usize, const C: usize, const G: usize>(
+        self,
+        s: S,
+        (first, end): (usize, usize),
+        j: usize,
+    ) where
         S: Simd<T>,
     {
-        let mut j = 0;
-        // SAFETY: j + C <= outputs, then j < outputs.
+        let mut row = first;
+        // SAFETY: row + R <= end, then row < end.
         unsafe {
-            while j + C <= self.outputs {
+            while row + R <= end {
                 self.tile::<S, R, C, G>(s, row, j);
-                j += C;
+                row += R;
             }
-            while j < self.outputs {
-                self.tile::<S, R, 1, G>(s, row, j);
-                j += 1;
+            while row < end {
+                self.tile::<S, 1, C, G>(s, row, j);
+                row += 1;
             }
         }
     }
 
-    /// All rows.
+    /// All rows: as many rows of `x` as stay in cache see all of `W`, a few of its rows at a time.
     ///
     /// # Safety
     /// The lengths were checked against the extents.
@@ -269,20 +265,29 @@ impl<T: Element> Forward<'_, T> {
     where
         S: Simd<T>,
     {
+        let most = (X_BYTES / size_of::<T>() / self.inputs.max(1)).max(R);
         let mut row = 0;
-        // SAFETY: row + R <= rows, then row < rows.
-        unsafe {
-            while row + R <= rows {
-                self.rows::<S, R, C, G>(s, row);
-                row += R;
+        while row < rows {
+            let end = row + most.min(rows - row);
+            let mut j = 0;
+            // SAFETY: end <= rows; j + C <= outputs, then j < outputs.
+            unsafe {
+                while j + C <= self.outputs {
+                    self.rows::<S, R, C, G>(s, (row, end), j);
+                    j += C;
+                }
+                while j < self.outputs {
+                    self.rows::<S, R, 1, G>(s, (row, end), j);
+                    j += 1;
+                }
             }
-            while row < rows {
-                self.rows::<S, 1, C, G>(s, row);
-                row += 1;
-            }
+            row = end;
         }
     }
 }
+
+/// Bytes of `x` that are gone through for each few rows of `W`.
+const X_BYTES: usize = 256 << 10;
 
 /// The loops of [`forward`].
 ///
@@ -305,9 +310,9 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     // SAFETY: the lengths of x, weight, bias and y were checked against the extents.
     unsafe {
         match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
-            (32, 1) => job.all::<S, 4, 6, 1>(s, rows),
+            (32, 1) => job.all::<S, 6, 4, 1>(s, rows),
             (32, 2) => job.all::<S, 3, 4, 2>(s, rows),
-            (_, 1) => job.all::<S, 2, 4, 1>(s, rows),
+            (_, 1) => job.all::<S, 3, 4, 1>(s, rows),
             (_, 2) => job.all::<S, 2, 3, 2>(s, rows),
             _ => job.all::<S, 1, 3, 4>(s, rows),
         }

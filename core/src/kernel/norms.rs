@@ -10,7 +10,6 @@
 //! in registers, 16 columns at a time; unlike the Gram form `sum_{t,s} (dy_t dy_s) (x_t x_s)` this
 //! never cancels to a negative number.
 
-use super::linear::sum_lanes;
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Batch, Element, Error, Isa, Start};
@@ -195,7 +194,10 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
                 };
                 row(dy, weight).square_all(s, dims.outputs, &mut lanes_dy);
                 row(x, None).square_all(s, dims.inputs, &mut lanes);
-                sum_lanes(s, lanes_dy) * sum_lanes(s, lanes)
+                {
+                    let [dy, x, ..] = s.sum_lanes(&[lanes_dy, lanes, lanes, lanes]);
+                    dy * x
+                }
             } else {
                 for j in 0..dims.outputs {
                     let columns = Columns {
@@ -208,7 +210,7 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
                     };
                     columns.square_all(s, dims.inputs, &mut lanes);
                 }
-                sum_lanes(s, lanes)
+                s.sum_lanes(&[lanes; 4])[0]
             }
         };
         *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
@@ -239,7 +241,7 @@ unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
         let mut lanes = [s.splat(T::ZERO); G];
         // SAFETY: example b is inside dy.
         unsafe { columns.square_all(s, dims.outputs, &mut lanes) }
-        let square = sum_lanes(s, lanes);
+        let square = s.sum_lanes(&[lanes; 4])[0];
         *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
     }
 }

@@ -92,7 +92,9 @@ pub(crate) unsafe fn run_per_example_grad<T: Element, S: Simd<T>>(
     if out.is_empty() {
         return;
     }
-    let streamed = size_of_val(out) >= STREAM_BYTES;
+    // On 32-bit x86 an `f64` may stand at a multiple of 4, which no alignment to vectors mends.
+    let whole = out.as_ptr().addr().is_multiple_of(size_of::<T>());
+    let streamed = whole && size_of_val(out) >= STREAM_BYTES;
     let vector_bytes = S::LANES * size_of::<T>();
     let mut p = out.as_mut_ptr();
     for b in 0..dims.batch {

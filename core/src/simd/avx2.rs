@@ -29,6 +29,74 @@ impl Avx2 {
 static MASK_32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 static MASK_64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
+/// Four times 16 lanes in two vectors each. Each level adds two halves of several accumulators at once.
+///
+/// # Safety
+/// AVX2.
+#[inline(always)]
+unsafe fn sums_f32<const G: usize>(lanes: &[[__m256; G]; 4]) -> [f32; 4] {
+    // SAFETY: by contract.
+    unsafe {
+        // 16 to 8 lanes
+        let a = _mm256_add_ps(lanes[0][0], lanes[0][1]);
+        let b = _mm256_add_ps(lanes[1][0], lanes[1][1]);
+        let c = _mm256_add_ps(lanes[2][0], lanes[2][1]);
+        let d = _mm256_add_ps(lanes[3][0], lanes[3][1]);
+        // 8 to 4: [a, b] and [c, d]
+        let ab = _mm256_add_ps(
+            _mm256_permute2f128_ps::<0x20>(a, b),
+            _mm256_permute2f128_ps::<0x31>(a, b),
+        );
+        let cd = _mm256_add_ps(
+            _mm256_permute2f128_ps::<0x20>(c, d),
+            _mm256_permute2f128_ps::<0x31>(c, d),
+        );
+        // 4 to 2: [a, c, b, d]
+        let all =
+            _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ab, cd), _mm256_shuffle_ps::<0xee>(ab, cd));
+        // 2 to 1: [a, c, a, c, b, d, b, d]
+        let all =
+            _mm256_add_ps(_mm256_shuffle_ps::<0x88>(all, all), _mm256_shuffle_ps::<0xdd>(all, all));
+        let (ac, bd) = (_mm256_castps256_ps128(all), _mm256_extractf128_ps::<1>(all));
+        let mut sums = [0.0; 4];
+        _mm_storeu_ps(sums.as_mut_ptr(), _mm_unpacklo_ps(ac, bd));
+        sums
+    }
+}
+
+/// Four times 16 lanes in four vectors each.
+///
+/// # Safety
+/// AVX2.
+#[inline(always)]
+unsafe fn sums_f64<const G: usize>(lanes: &[[__m256d; G]; 4]) -> [f64; 4] {
+    // SAFETY: by contract.
+    unsafe {
+        let mut quarters = [_mm256_setzero_pd(); 4];
+        for (quarter, lanes) in quarters.iter_mut().zip(lanes) {
+            // 16 to 8 to 4 lanes
+            let (low, high) =
+                (_mm256_add_pd(lanes[0], lanes[2]), _mm256_add_pd(lanes[1], lanes[3]));
+            *quarter = _mm256_add_pd(low, high);
+        }
+        let [a, b, c, d] = quarters;
+        // 4 to 2: [a, b] and [c, d]
+        let ab = _mm256_add_pd(
+            _mm256_permute2f128_pd::<0x20>(a, b),
+            _mm256_permute2f128_pd::<0x31>(a, b),
+        );
+        let cd = _mm256_add_pd(
+            _mm256_permute2f128_pd::<0x20>(c, d),
+            _mm256_permute2f128_pd::<0x31>(c, d),
+        );
+        // 2 to 1: [a, c, b, d]
+        let all = _mm256_add_pd(_mm256_unpacklo_pd(ab, cd), _mm256_unpackhi_pd(ab, cd));
+        let mut sums = [0.0; 4];
+        _mm256_storeu_pd(sums.as_mut_ptr(), _mm256_permute4x64_pd::<0xd8>(all));
+        sums
+    }
+}
+
 // SAFETY (for both implementations): `Avx2` exists only where the CPU was seen to have AVX2 and FMA,
 // the intrinsics are IEEE operations on each lane, and the masked memory operations touch selected
 // lanes only.
@@ -36,7 +104,7 @@ macro_rules! avx2 {
     ($T:ident, $V:ident, $lanes:literal, $masks:ident, $abs:expr,
      $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $maskload:ident, $maskstore:ident,
      $cast:ident, $blendv:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fmadd:ident,
-     $xor:ident, $and:ident, $max:ident, $cmp:ident, $movemask:ident) => {
+     $xor:ident, $and:ident, $max:ident, $cmp:ident, $movemask:ident, $sums:ident) => {
         // SAFETY: see above the macro.
         unsafe impl Simd<$T> for Avx2 {
             type V = $V;
@@ -89,6 +157,11 @@ macro_rules! avx2 {
             fn prefetch(self, p: *const $T) {
                 // SAFETY: the token proves AVX2, hence SSE; a prefetch of any address is allowed.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
+            #[inline(always)]
+            fn sum_lanes<const G: usize>(self, lanes: &[[$V; G]; 4]) -> [$T; 4] {
+                // SAFETY: the token proves AVX2.
+                unsafe { $sums(lanes) }
             }
             #[inline(always)]
             fn add(self, a: $V, b: $V) -> $V {
@@ -167,7 +240,8 @@ avx2!(
     _mm256_and_ps,
     _mm256_max_ps,
     _mm256_cmp_ps,
-    _mm256_movemask_ps
+    _mm256_movemask_ps,
+    sums_f32
 );
 avx2!(
     f64,
@@ -193,5 +267,6 @@ avx2!(
     _mm256_and_pd,
     _mm256_max_pd,
     _mm256_cmp_pd,
-    _mm256_movemask_pd
+    _mm256_movemask_pd,
+    sums_f64
 );

@@ -28,6 +28,70 @@ impl Avx512 {
 /// Class bits of `vfpclass`: both NaNs and both infinities.
 const NAN_OR_INF: i32 = 0x01 | 0x08 | 0x10 | 0x80;
 
+/// Four times 16 lanes in one vector each. Each level adds two halves of four accumulators at once.
+///
+/// # Safety
+/// AVX-512 F and DQ.
+#[inline(always)]
+unsafe fn sums_f32<const G: usize>(lanes: &[[__m512; G]; 4]) -> [f32; 4] {
+    // SAFETY: by contract; the store is 16 bytes to an array of 16.
+    unsafe {
+        let [a, b, c, d] = [lanes[0][0], lanes[1][0], lanes[2][0], lanes[3][0]];
+        // 16 to 8 lanes: [a, b] and [c, d]
+        let ab =
+            _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+        let cd =
+            _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
+        // 8 to 4: [a, b, c, d]
+        let all = _mm512_add_ps(
+            _mm512_shuffle_f32x4::<0x88>(ab, cd),
+            _mm512_shuffle_f32x4::<0xdd>(ab, cd),
+        );
+        // 4 to 2 to 1, in each quarter
+        let all = _mm512_add_ps(all, _mm512_permute_ps::<0x4e>(all));
+        let all = _mm512_add_ps(all, _mm512_permute_ps::<0xb1>(all));
+        let mut sums = [0.0; 4];
+        // (A compressing store would be one instruction, and a hundred cycles on Zen 4.)
+        let first = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        let all = _mm512_permutexvar_ps(first, all);
+        _mm_storeu_ps(sums.as_mut_ptr(), _mm512_castps512_ps128(all));
+        sums
+    }
+}
+
+/// Four times 16 lanes in two vectors each.
+///
+/// # Safety
+/// AVX-512 F and DQ.
+#[inline(always)]
+unsafe fn sums_f64<const G: usize>(lanes: &[[__m512d; G]; 4]) -> [f64; 4] {
+    // SAFETY: by contract; the store is 32 bytes to an array of 32.
+    unsafe {
+        // 16 to 8 lanes
+        let a = _mm512_add_pd(lanes[0][0], lanes[0][1]);
+        let b = _mm512_add_pd(lanes[1][0], lanes[1][1]);
+        let c = _mm512_add_pd(lanes[2][0], lanes[2][1]);
+        let d = _mm512_add_pd(lanes[3][0], lanes[3][1]);
+        // 8 to 4: [a, b] and [c, d]
+        let ab =
+            _mm512_add_pd(_mm512_shuffle_f64x2::<0x44>(a, b), _mm512_shuffle_f64x2::<0xee>(a, b));
+        let cd =
+            _mm512_add_pd(_mm512_shuffle_f64x2::<0x44>(c, d), _mm512_shuffle_f64x2::<0xee>(c, d));
+        // 4 to 2: [a, b, c, d]
+        let all = _mm512_add_pd(
+            _mm512_shuffle_f64x2::<0x88>(ab, cd),
+            _mm512_shuffle_f64x2::<0xdd>(ab, cd),
+        );
+        // 2 to 1, in each quarter
+        let all = _mm512_add_pd(all, _mm512_permute_pd::<0x55>(all));
+        let mut sums = [0.0; 4];
+        let first = _mm512_setr_epi64(0, 2, 4, 6, 0, 0, 0, 0);
+        let all = _mm512_permutexvar_pd(first, all);
+        _mm256_storeu_pd(sums.as_mut_ptr(), _mm512_castpd512_pd256(all));
+        sums
+    }
+}
+
 // SAFETY (for both implementations): `Avx512` exists only where the CPU was seen to have the
 // features, the intrinsics are IEEE operations on each lane, and the masked memory operations touch
 // selected lanes only.
@@ -35,7 +99,7 @@ macro_rules! avx512 {
     ($T:ident, $V:ident, $M:ident, $lanes:literal,
      $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $mask_loadu:ident, $mask_storeu:ident,
      $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fmadd:ident,
-     $xor:ident, $max:ident, $fpclass:ident) => {
+     $xor:ident, $max:ident, $fpclass:ident, $sums:ident) => {
         // SAFETY: see above the macro.
         unsafe impl Simd<$T> for Avx512 {
             type V = $V;
@@ -81,6 +145,11 @@ macro_rules! avx512 {
             fn prefetch(self, p: *const $T) {
                 // SAFETY: the token proves AVX-512, hence SSE; a prefetch of any address is allowed.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
+            #[inline(always)]
+            fn sum_lanes<const G: usize>(self, lanes: &[[$V; G]; 4]) -> [$T; 4] {
+                // SAFETY: the token proves AVX-512.
+                unsafe { $sums(lanes) }
             }
             #[inline(always)]
             fn add(self, a: $V, b: $V) -> $V {
@@ -151,7 +220,8 @@ avx512!(
     _mm512_fmadd_ps,
     _mm512_xor_ps,
     _mm512_max_ps,
-    _mm512_fpclass_ps_mask
+    _mm512_fpclass_ps_mask,
+    sums_f32
 );
 avx512!(
     f64,
@@ -172,5 +242,6 @@ avx512!(
     _mm512_fmadd_pd,
     _mm512_xor_pd,
     _mm512_max_pd,
-    _mm512_fpclass_pd_mask
+    _mm512_fpclass_pd_mask,
+    sums_f64
 );

@@ -23,7 +23,7 @@ pub trait Real: Element {
     }
     /// A NaN.
     fn nan() -> Self {
-        Self::ZERO / Self::ZERO
+        Self::from_bits(Self::infinity().bits() | 1 << (Self::FRACTION - 1))
     }
     /// The largest finite value.
     fn largest() -> Self {
