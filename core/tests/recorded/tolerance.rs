@@ -10,6 +10,7 @@ use crate::support::values::Real;
 /// | --- | --- | --- | --- | --- |
 /// | `param` | 2 ulp a step | the same | the largest parameter so far | each side rounds the parameter once a step, to half a unit; twice or three times with decoupled decay |
 /// | `update` | 8 ulp a step | 1e-12 | the largest update so far, not the last: an average that cancels keeps the errors of what went in | some ten roundings from the gradient to the update, of hyper-parameters too |
+/// | | times `v_before / v_after`, `v / (v - m^2)`, and what a coupled decay cancels | | | where a second moment falls far in one step (a window near 1), a centered variance or `g + decay p` cancels, errors of what was there stay |
 /// | `correction` | 1 ulp of `beta^t` times `t/2 + 1` | the same | `1 - beta^t` | optax and Keras raise a rounded beta in the element type: in f32 the rounding of 0.999 alone is 3e-5 of `1 - 0.999`; PyTorch uses doubles |
 /// | `state` | 4 ulp a step | 1e-12 | the largest value so far | a product and a sum a step |
 /// | `sum` | 2 ulp, and a half for each root of the number of terms | the same | the sum of the magnitudes | another order of summation |
