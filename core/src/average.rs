@@ -2,8 +2,8 @@
 //!
 //! A running average over a window of `N` samples moves a fraction `alpha = 1/N` of the way to each
 //! new sample, `avg += alpha (x - avg)`; `beta = 1 - 1/N` is what it keeps. All kernels compute it as
-//! `avg = fma(alpha, x - avg, avg)`: a constant input is then a fixed point to the bit, and an average
-//! of squares never turns negative.
+//! `avg = fma(alpha, x - avg, avg)` (`avg = x` where `alpha = 1`): a constant input is then a fixed point
+//! to the bit, and an average of squares never turns negative.
 //!
 //! # Sum and average form
 //! `y_t = (1 - 1/N) y_{t-1} + x_t` (the momentum buffer of PyTorch's SGD) equals `N mu_t`, where

@@ -37,6 +37,17 @@ impl Dims {
         Dims { steps, ..self }
     }
 
+    /// Examples that a fold over the batch goes through. Those without steps add `+0` each, and one of
+    /// them is as good as all: the length checks do not bound their number.
+    pub(crate) const fn folded(&self) -> usize {
+        if self.steps == 0 && self.batch > 1 { 1 } else { self.batch }
+    }
+
+    /// Outputs whose per-example gradients are not all `+0` for want of steps; see [`Self::folded`].
+    pub(crate) const fn used_outputs(&self) -> usize {
+        if self.steps == 0 { 0 } else { self.outputs }
+    }
+
     /// Elements of `x`, `[B, T, I]`.
     ///
     /// # Errors

@@ -80,8 +80,9 @@
 //! 4. Reductions along a contiguous axis (the forward product, norms) use 16 virtual lanes: lane `l`
 //!    folds with `fma` the elements `k` with `k mod 16 = l`; then lanes `l` and `l + 8` are added, `+ 4`,
 //!    `+ 2`, `+ 1`. The same 16 on every instruction set and for both types.
-//! 5. Running averages move by difference: `avg = fma(alpha, x - avg, avg)`. A constant input is a fixed
-//!    point to the bit; an average of squares never turns negative.
+//! 5. Running averages move by difference: `avg = fma(alpha, x - avg, avg)`, or `avg = x` where
+//!    `alpha = 1`. A constant input is a fixed point to the bit; an average of squares never turns
+//!    negative.
 //! 6. Hyper-parameters are `f64`. What depends only on them and on the step number is computed once in
 //!    `f64` and rounded once (`step_coeffs`); `expm1` and `log1p` come from `libm` on every platform.
 //!

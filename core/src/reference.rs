@@ -180,11 +180,11 @@ pub fn reduce<T: Element>(
 /// As [`crate::grad`].
 pub fn grad<T: Element>(batch: &Batch<'_, T>, fold: Fold, grad: &mut [T]) -> Result<(), Error> {
     check("grad", grad.len(), batch.check()?)?;
-    let Dims { batch: examples, steps, inputs, .. } = batch.dims;
+    let Dims { steps, inputs, .. } = batch.dims;
     for (n, out) in grad.iter_mut().enumerate() {
         let (j, i) = (n / inputs, n % inputs);
         let mut sum = start(fold, *out);
-        for b in 0..examples {
+        for b in 0..batch.dims.folded() {
             for t in 0..steps {
                 let x = batch.x[(b * steps + t) * inputs + i];
                 sum = weighted_dy(batch, b, t, j).fma(x, sum);
@@ -208,7 +208,7 @@ pub fn bias_grad<T: Element>(
     check("grad", grad.len(), batch.dims.outputs)?;
     for (j, out) in grad.iter_mut().enumerate() {
         let mut sum = start(fold, *out);
-        for b in 0..batch.dims.batch {
+        for b in 0..batch.dims.folded() {
             for t in 0..batch.dims.steps {
                 sum = sum + weighted_dy(batch, b, t, j);
             }
@@ -232,7 +232,7 @@ pub fn moments<T: Element>(
     check("grad", grad.len(), n)?;
     check("grad_sq", grad_sq.len(), n)?;
     let inputs = batch.dims.inputs;
-    fold_moments(batch.dims.batch, fold, grad, grad_sq, |b, n| {
+    fold_moments(batch.dims.folded(), fold, grad, grad_sq, |b, n| {
         per_example(batch, b, n / inputs, n % inputs)
     });
     Ok(())
@@ -251,7 +251,7 @@ pub fn bias_moments<T: Element>(
     batch.check_dy()?;
     check("grad", grad.len(), batch.dims.outputs)?;
     check("grad_sq", grad_sq.len(), batch.dims.outputs)?;
-    fold_moments(batch.dims.batch, fold, grad, grad_sq, |b, j| per_example_bias(batch, b, j));
+    fold_moments(batch.dims.folded(), fold, grad, grad_sq, |b, j| per_example_bias(batch, b, j));
     Ok(())
 }
 
@@ -289,7 +289,8 @@ pub fn sq_norms<T: Element>(
 ) -> Result<(), Error> {
     batch.check()?;
     check("sq_norms", norms.len(), batch.dims.batch)?;
-    let Dims { steps, outputs, inputs, .. } = batch.dims;
+    let Dims { steps, inputs, .. } = batch.dims;
+    let outputs = batch.dims.used_outputs();
     for (b, norm) in norms.iter_mut().enumerate() {
         let (mut lanes, mut lanes_dy) = (Lanes::new(), Lanes::new());
         let square = if steps == 1 {
@@ -330,7 +331,7 @@ pub fn bias_sq_norms<T: Element>(
     check("sq_norms", norms.len(), batch.dims.batch)?;
     for (b, norm) in norms.iter_mut().enumerate() {
         let mut lanes = Lanes::new();
-        for j in 0..batch.dims.outputs {
+        for j in 0..batch.dims.used_outputs() {
             let g = per_example_bias(batch, b, j);
             lanes.fma(j, g, g);
         }
@@ -349,9 +350,10 @@ fn decayed<T: Element>(maximize: bool, decay: DecayCoeff<T>, p: T, g: T) -> (T, 
     }
 }
 
-/// `avg = fma(alpha, x - avg, avg)`: the one way in which running averages move.
+/// `avg = fma(alpha, x - avg, avg)`, or `x` where `alpha = 1`: the one way in which running averages
+/// move. (A window of 1 must forget; `x - avg` would have lost a small `x` beside a large `avg`.)
 fn average<T: Element>(alpha: T, x: T, avg: T) -> T {
-    alpha.fma(x - avg, avg)
+    if alpha == T::ONE { x } else { alpha.fma(x - avg, avg) }
 }
 
 /// Momentum, by element: see [`crate::MomentumConfig`].

@@ -164,6 +164,30 @@ fn exact_mean_of_a_constant<T: Real>() {
     });
 }
 
+/// An average over a window of one, which `at_batch_size` gives to batches longer than the window, is
+/// its input, whatever came before: nothing of a small gradient is lost after a large one.
+fn a_window_of_one_forgets<T: Real>() {
+    proptest!(draws(64), |(seed in any::<u64>())| {
+        for warm_up in [WarmUp::None, WarmUp::ExactMean, WarmUp::Debias] {
+            for mut config in averaging(warm_up, 1.0) {
+                if let Config::Adam(adam) = &mut config {
+                    adam.window_sq = window(1.0);
+                }
+                for_each_isa(|isa| {
+                    let rng = &mut Rng::new(seed);
+                    let mut state = zeros::<T>(&config);
+                    for t in 1..=10 {
+                        let grad = finite::<T>(rng);
+                        let second: Vec<T> = finite(rng).into_iter().map(Real::magnitude).collect();
+                        step(&config, isa, t, &grad, Some(&second), &mut state);
+                        assert_averages((&config, t, isa, seed), &state, &grad, &second);
+                    }
+                });
+            }
+        }
+    });
+}
+
 /// With the exact mean as warm-up, the average within the window is the mean of what came.
 fn exact_mean_is_the_mean<T: Real>() {
     proptest!(draws(64), |(seed in any::<u64>())| {
@@ -225,6 +249,7 @@ for_both_types!(
     sum_form_is_n_times_the_average,
     a_constant_is_a_fixed_point,
     exact_mean_of_a_constant,
+    a_window_of_one_forgets,
     exact_mean_is_the_mean,
     averages_of_squares_are_not_negative,
 );

@@ -307,6 +307,25 @@ fn boundless_but_empty<T: Real>() {
     });
 }
 
+/// Without steps the lengths say nothing about the batch, and every example adds the same `+0`.
+fn boundless_without_steps<T: Real>() {
+    const MANY: usize = isize::MAX as usize / 8;
+    for_each_isa(|isa| {
+        let none: &[T] = &[];
+        let batch = Batch::new(Dims::new(MANY, 1, 1).with_steps(0), none, none);
+        let (mut g, mut sq) = ([T::NEG_ZERO], [T::ONE]);
+        assert_eq!(moments(isa, &batch, Fold::resume(), &mut g, &mut sq, &mut []), Ok(()));
+        assert_eq!((g[0].bits(), sq[0]), (T::ZERO.bits(), T::ONE), "{}", isa.name());
+        assert_eq!(bias_moments(isa, &batch, Fold::fresh(), &mut g, &mut sq), Ok(()));
+        assert_eq!(bias_grad(isa, &batch, Fold::fresh(), &mut g), Ok(()));
+        assert_eq!(grad(isa, &batch, Fold::fresh(), &mut g, &mut []), Ok(()));
+        let wide = Batch::new(Dims::new(1, MANY, 1).with_steps(0), none, none);
+        assert_eq!(sq_norms(isa, &wide, Start::Fresh, &mut g), Ok(()));
+        assert_eq!(bias_sq_norms(isa, &wide, Start::Fresh, &mut g), Ok(()));
+        assert_eq!(g[0].bits(), T::ZERO.bits(), "{}", isa.name());
+    });
+}
+
 for_both_types!(
     linear,
     statistics,
@@ -315,5 +334,6 @@ for_both_types!(
     superfluous_state,
     steps,
     overflowing_extents,
-    boundless_but_empty
+    boundless_but_empty,
+    boundless_without_steps
 );

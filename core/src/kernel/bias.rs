@@ -123,7 +123,7 @@ pub(crate) unsafe fn run_grad<T: Element, S: Simd<T>>(
             if ends.start == Start::Resume {
                 sum = s.load_first(out, lanes, T::ZERO);
             }
-            for b in 0..batch.dims.batch {
+            for b in 0..batch.dims.folded() {
                 for t in 0..batch.dims.steps {
                     sum = s.add(sum, dy(s, batch, (b, t), j + k, lanes));
                 }
@@ -162,7 +162,7 @@ pub(crate) unsafe fn run_moments<T: Element, S: Simd<T>>(
                 sum = s.load_first(out, lanes, T::ZERO);
                 sum_sq = s.load_first(out_sq, lanes, T::ZERO);
             }
-            for b in 0..batch.dims.batch {
+            for b in 0..batch.dims.folded() {
                 let mut g = s.splat(T::ZERO);
                 for t in 0..batch.dims.steps {
                     let dy = dy(s, batch, (b, t), j + k, lanes);

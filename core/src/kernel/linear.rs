@@ -202,8 +202,8 @@ impl<T: Element> Forward<'_, T> {
             for r in 0..R {
                 // C <= 4: some of the four are copies, computed for nothing.
                 let mut lanes = [sums[r][0]; 4];
-                for c in 1..C {
-                    lanes[c] = sums[r][c];
+                for (lanes, sums) in lanes.iter_mut().zip(&sums[r]) {
+                    *lanes = *sums;
                 }
                 let finished = s.sum_lanes(&lanes);
                 for c in 0..C {

@@ -107,7 +107,7 @@ pub const fn scratch_len(dims: Dims) -> usize {
 /// What tiles of a whole layer read.
 pub(crate) fn source<T: Element>(batch: &Batch<'_, T>) -> Source<T> {
     Source {
-        batch: batch.dims.batch,
+        batch: batch.dims.folded(),
         steps: batch.dims.steps,
         x: batch.x.as_ptr(),
         x_stride: batch.dims.inputs,

@@ -194,12 +194,10 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
                 };
                 row(dy, weight).square_all(s, dims.outputs, &mut lanes_dy);
                 row(x, None).square_all(s, dims.inputs, &mut lanes);
-                {
-                    let [dy, x, ..] = s.sum_lanes(&[lanes_dy, lanes, lanes, lanes]);
-                    dy * x
-                }
+                let [dy, x, ..] = s.sum_lanes(&[lanes_dy, lanes, lanes, lanes]);
+                dy * x
             } else {
-                for j in 0..dims.outputs {
+                for j in 0..dims.used_outputs() {
                     let columns = Columns {
                         x,
                         x_stride: dims.inputs,
@@ -240,7 +238,7 @@ unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
         };
         let mut lanes = [s.splat(T::ZERO); G];
         // SAFETY: example b is inside dy.
-        unsafe { columns.square_all(s, dims.outputs, &mut lanes) }
+        unsafe { columns.square_all(s, dims.used_outputs(), &mut lanes) }
         let square = s.sum_lanes(&[lanes; 4])[0];
         *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
     }

@@ -339,10 +339,10 @@ fn decayed<T: Element, S: Simd<T>>(
     }
 }
 
-/// `avg = fma(alpha, x - avg, avg)`
+/// `avg = fma(alpha, x - avg, avg)`, or `x` where `alpha = 1`.
 #[inline(always)]
 fn average<T: Element, S: Simd<T>>(s: S, alpha: T, x: S::V, avg: S::V) -> S::V {
-    s.fma(s.splat(alpha), s.sub(x, avg), avg)
+    if alpha == T::ONE { x } else { s.fma(s.splat(alpha), s.sub(x, avg), avg) }
 }
 
 /// `sqrt(v + inside) + outside`
