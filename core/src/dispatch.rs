@@ -8,7 +8,7 @@
 use crate::kernel;
 use crate::kernel::tile::{Ends, Row, Shape, Source};
 use crate::kernel::update::{AdamArrays, MomentumArrays, RmspropArrays, Run};
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[cfg(x86_simd)]
 use crate::simd::{Avx2, Avx512};
 use crate::{
     AdamCoeffs, Batch, Dims, Fold, Isa, MomentumCoeffs, RmspropCoeffs, Start, simd::Portable,
@@ -43,7 +43,7 @@ macro_rules! dispatch {
                         unsafe { $($kernel)::+::<T, _>(token, $($arg),*) }
                     }
 
-                    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+                    #[cfg(x86_simd)]
                     #[inline(never)]
                     #[allow(clippy::too_many_arguments)]
                     #[target_feature(enable = "avx2,fma")]
@@ -52,7 +52,7 @@ macro_rules! dispatch {
                         unsafe { $($kernel)::+::<T, _>(token, $($arg),*) }
                     }
 
-                    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+                    #[cfg(x86_simd)]
                     #[inline(never)]
                     #[allow(clippy::too_many_arguments)]
                     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
@@ -72,9 +72,9 @@ macro_rules! dispatch {
                         unsafe {
                             match isa {
                                 Isa::Portable(token) => $name::portable(token, $($arg),*),
-                                #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+                                #[cfg(x86_simd)]
                                 Isa::Avx2(token) => $name::avx2(token, $($arg),*),
-                                #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+                                #[cfg(x86_simd)]
                                 Isa::Avx512(token) => $name::avx512(token, $($arg),*),
                             }
                         }
