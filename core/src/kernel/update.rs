@@ -29,7 +29,7 @@ pub enum NonFinite {
 ///
 /// * `c`: the coefficients of this step.
 /// * `params`, `buffer`: updated in place; `buffer` is empty for
-///   [`MomentumForm::Plain`].
+///   [`MomentumForm::Plain`](crate::MomentumForm::Plain).
 /// * `grad`: the averaged gradient, like `params`.
 ///
 /// # Errors
