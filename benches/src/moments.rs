@@ -9,6 +9,9 @@ use crate::limits::Limits;
 use crate::plain;
 use crate::product::{Mat, Product};
 
+/// The largest batch for which writing the outputs may take longer than computing them.
+const MEMORY_BOUND: usize = 16;
+
 /// A layer, its moments, and the scratch that pergrad and the peers want.
 pub struct Moments<T> {
     /// What the layer saw.
@@ -146,6 +149,12 @@ pub fn bench_moments<T: Limits>(group: &mut Group<'_>, dims: Dims) {
         case.bench(group, isa.name(), |m| m.ours(isa));
         let limit = format!("limit_fma_{}", isa.name());
         case.limit(group, &limit, |_| T::fma_chains(isa, moments_fmas(dims)));
+        if dims.batch <= MEMORY_BOUND {
+            case.limit(group, &format!("limit_fill_{}", isa.name()), |m| {
+                T::fill(isa, &mut m.grad);
+                T::fill(isa, &mut m.grad_sq);
+            });
+        }
     }
     if loops_can(work) {
         case.bench(group, "loops", Moments::loops);
@@ -164,6 +173,10 @@ pub fn bench_grad<T: Limits>(group: &mut Group<'_>, dims: Dims) {
         case.bench(group, isa.name(), |m| m.0.ours_grad(isa));
         let limit = format!("limit_fma_{}", isa.name());
         case.limit(group, &limit, |_| T::fma_chains(isa, work));
+        if dims.batch <= MEMORY_BOUND {
+            let limit = format!("limit_fill_{}", isa.name());
+            case.limit(group, &limit, |m| T::fill(isa, &mut m.0.grad));
+        }
     }
     if loops_can(work) {
         case.bench(group, "loops", |m| m.0.loops_grad());

@@ -46,7 +46,7 @@ pub fn svg(results: &Results, path: &Path) -> Result<(), Box<dyn Error>> {
     let mut top = 0;
     for (group, pairs) in &groups {
         root.draw(&Text::new(
-            format!("{group}, share of the limit"),
+            format!("{group}: share of the limit, pergrad above its best peer"),
             (10, top + 24),
             title.clone(),
         ))?;
