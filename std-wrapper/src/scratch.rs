@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn long_enough_and_kept() {
-        let dims = Dims::new(64, 32, 100);
+        let dims = Dims::new(64, 32, 1100);
         let first = with_scratch(dims, |s: &mut [f32]| {
             assert_eq!(s.len(), scratch_len(dims));
             with_scratch(dims, |inner: &mut [f64]| {
@@ -53,7 +53,7 @@ mod tests {
         let again = with_scratch(dims, |s: &mut [f32]| s.as_ptr() as usize);
         assert_eq!(again, first);
         with_scratch(Dims::new(1, 1, 1), |s: &mut [f32]| assert!(s.is_empty()));
-        let long = Dims::new(1, 32, 100).with_steps(1 << 20);
+        let long = Dims::new(1, 32, 1100).with_steps(1 << 20);
         with_scratch(long, |s: &mut [f64]| assert_eq!(s.len(), MOST));
     }
 }

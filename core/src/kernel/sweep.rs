@@ -23,6 +23,9 @@ const BLOCK: usize = 256;
 /// Bytes of packed `x`: half of a small second-level cache.
 const PACKED_BYTES: usize = 512 << 10;
 
+/// Bytes from one row of `x` to the next from which packing pays.
+const PAGE: usize = 4 << 10;
+
 /// Up to so many `(b, t)` the output is walked row by row.
 const FEW: usize = 4;
 
@@ -35,7 +38,7 @@ const MAX_PANEL: usize = 32;
 /// The elements of scratch with which a sweep over `columns` columns runs at full speed.
 pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> usize {
     let all = batch.saturating_mul(steps);
-    if all <= FEW {
+    if all <= FEW || columns < PAGE / 8 {
         return 0;
     }
     let block = if all < BLOCK || steps >= all { all } else { block_of(steps) * steps };
@@ -132,7 +135,8 @@ impl<T: Element> Walk<T> {
     fn width(&self, tile_rows: usize, scratch: usize) -> usize {
         let panel = self.shape.panel;
         let depth = self.src.batch * self.src.steps;
-        if self.rows < 2 * tile_rows || depth == 0 {
+        let near_rows = self.src.x_stride * size_of::<T>() < PAGE;
+        if near_rows || self.rows < 2 * tile_rows || depth == 0 {
             return 0;
         }
         let fits = (scratch / depth).saturating_sub(MAX_ROWS);
