@@ -6,9 +6,10 @@
 //! and the list at the end is all the kernels there are.
 
 use crate::kernel;
-use crate::kernel::tile::{Ends, Row, Shape, Source};
-use crate::kernel::update::{AdamArrays, MomentumArrays, RmspropArrays, Run};
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+use crate::kernel::row::{Row, Shape};
+use crate::kernel::rule::{AdamArrays, MomentumArrays, RmspropArrays, Run};
+use crate::kernel::tile::{Ends, Source};
+#[cfg(x86_simd)]
 use crate::simd::{Avx2, Avx512};
 use crate::{
     AdamCoeffs, Batch, Dims, Fold, Isa, MomentumCoeffs, RmspropCoeffs, Start, simd::Portable,
@@ -43,7 +44,7 @@ macro_rules! dispatch {
                         unsafe { $($kernel)::+::<T, _>(token, $($arg),*) }
                     }
 
-                    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+                    #[cfg(x86_simd)]
                     #[inline(never)]
                     #[allow(clippy::too_many_arguments)]
                     #[target_feature(enable = "avx2,fma")]
@@ -52,7 +53,7 @@ macro_rules! dispatch {
                         unsafe { $($kernel)::+::<T, _>(token, $($arg),*) }
                     }
 
-                    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+                    #[cfg(x86_simd)]
                     #[inline(never)]
                     #[allow(clippy::too_many_arguments)]
                     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
@@ -72,9 +73,9 @@ macro_rules! dispatch {
                         unsafe {
                             match isa {
                                 Isa::Portable(token) => $name::portable(token, $($arg),*),
-                                #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+                                #[cfg(x86_simd)]
                                 Isa::Avx2(token) => $name::avx2(token, $($arg),*),
-                                #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+                                #[cfg(x86_simd)]
                                 Isa::Avx512(token) => $name::avx512(token, $($arg),*),
                             }
                         }
@@ -92,23 +93,23 @@ macro_rules! dispatch {
 
 dispatch! {
     unsafe fn shape() -> Shape
-        = kernel::tile::shape;
+        = kernel::row::shape;
     unsafe fn pack_x(src: &Source<T>, i: usize, n: usize, to: *mut T)
         = kernel::pack::x;
     unsafe fn pack_dy(src: &Source<T>, j: usize, rows: usize, to: *mut T)
         = kernel::pack::dy;
     unsafe fn grad_row(row: &Row<T>)
-        = kernel::tile::grad_row;
+        = kernel::row::grad_row;
     unsafe fn moments_row(row: &Row<T>)
-        = kernel::tile::moments_row;
+        = kernel::row::moments_row;
     unsafe fn sequence_row(row: &Row<T>)
-        = kernel::tile::sequence_row;
+        = kernel::row::sequence_row;
     unsafe fn run_momentum(c: &MomentumCoeffs<T>, arrays: MomentumArrays<T>, run: &Run<T>) -> Result<(), usize>
-        = kernel::update::run_momentum;
+        = kernel::rule::run_momentum;
     unsafe fn run_rmsprop(c: &RmspropCoeffs<T>, arrays: RmspropArrays<T>, run: &Run<T>) -> Result<(), usize>
-        = kernel::update::run_rmsprop;
+        = kernel::rule::run_rmsprop;
     unsafe fn run_adam(c: &AdamCoeffs<T>, arrays: AdamArrays<T>, run: &Run<T>) -> Result<(), usize>
-        = kernel::update::run_adam;
+        = kernel::rule::run_adam;
     unsafe fn bias_grad(batch: &Batch<'_, T>, j: usize, n: usize, ends: Ends<T>, out: *mut T)
         = kernel::bias::run_grad;
     unsafe fn bias_moments(batch: &Batch<'_, T>, j: usize, n: usize, ends: Ends<T>, out: *mut T, out_sq: *mut T)

@@ -1,6 +1,6 @@
 //! Which instruction set the kernels use: chosen once, passed by hand.
 
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[cfg(x86_simd)]
 use crate::simd::{Avx2, Avx512};
 use crate::{Error, simd::Portable};
 
@@ -22,19 +22,19 @@ pub enum Isa {
     /// crate was compiled for more.
     Portable(Portable),
     /// AVX2 and FMA.
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    #[cfg(x86_simd)]
     Avx2(Avx2),
     /// AVX-512 F, BW, DQ and VL.
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    #[cfg(x86_simd)]
     Avx512(Avx512),
 }
 
 impl Isa {
     /// The names that [`Isa::from_name`] knows on this architecture.
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    #[cfg(x86_simd)]
     pub const NAMES: &'static [&'static str] = &["portable", "avx2", "avx512"];
     /// The names that [`Isa::from_name`] knows on this architecture.
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    #[cfg(not(x86_simd))]
     pub const NAMES: &'static [&'static str] = &["portable"];
 
     /// The one that needs no check of the CPU.
@@ -63,9 +63,9 @@ impl Isa {
     pub fn from_name(name: &str) -> Result<Self, Error> {
         let found = match name {
             "portable" => Some(Self::baseline()),
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            #[cfg(x86_simd)]
             "avx2" => Avx2::new().map(Isa::Avx2),
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            #[cfg(x86_simd)]
             "avx512" => Avx512::new().map(Isa::Avx512),
             _ => None,
         };
@@ -80,16 +80,16 @@ impl Isa {
     pub const fn name(self) -> &'static str {
         match self {
             Isa::Portable(_) => "portable",
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            #[cfg(x86_simd)]
             Isa::Avx2(_) => "avx2",
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            #[cfg(x86_simd)]
             Isa::Avx512(_) => "avx512",
         }
     }
 
     /// The names of what is available, for an error message (no allocator to build one).
     fn available_names() -> &'static str {
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        #[cfg(x86_simd)]
         match (Avx2::new(), Avx512::new()) {
             (Some(_), Some(_)) => return "portable, avx2, avx512",
             (Some(_), None) => return "portable, avx2",

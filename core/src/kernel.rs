@@ -8,6 +8,8 @@ pub(crate) mod norms;
 pub(crate) mod outer;
 pub(crate) mod pack;
 pub(crate) mod reduce;
+pub(crate) mod row;
+pub(crate) mod rule;
 pub(crate) mod step;
 pub(crate) mod sweep;
 pub(crate) mod tile;

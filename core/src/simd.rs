@@ -10,16 +10,16 @@
 
 use crate::Element;
 
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[cfg(x86_simd)]
 pub(crate) mod avx2;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[cfg(x86_simd)]
 pub(crate) mod avx512;
 pub(crate) mod fma;
 pub(crate) mod portable;
 
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[cfg(x86_simd)]
 pub use avx2::Avx2;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[cfg(x86_simd)]
 pub use avx512::Avx512;
 pub use portable::Portable;
 

@@ -9,8 +9,9 @@
 //! Plan: register tiles of both sums ([`super::tile`]), so that `G` is made, added and squared in
 //! registers and never stored. `grad` alone is the ordinary matrix product on the same tiles.
 
+use super::row::{Row, Shape};
 use super::sweep::{self, RowKernel, sweep};
-use super::tile::{Ends, Out, Row, Shape, Source};
+use super::tile::{Ends, Out, Source};
 use crate::dims::check;
 use crate::{Batch, Dims, Element, Error, Fold, Isa};
 

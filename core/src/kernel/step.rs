@@ -9,11 +9,11 @@
 use core::mem::MaybeUninit;
 
 use super::moments::source;
+use super::row::{Row, Shape};
+use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
 use super::sweep::{RowKernel, sweep};
-use super::tile::{Ends, Out, Row, Shape};
-use super::update::{
-    Adam, AdamArrays, Momentum, MomentumArrays, NonFinite, Optimizer, Rmsprop, RmspropArrays, Run,
-};
+use super::tile::{Ends, Out};
+use super::update::{NonFinite, Optimizer};
 use crate::dims::check;
 use crate::state::{AdamState, RmspropState, SecondMoment};
 use crate::{AdamCoeffs, Batch, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs, Start};

@@ -13,7 +13,8 @@
 //!   runs, nothing packed.
 //! * Without scratch the same tiles read `x` and `dy` where they are.
 
-use super::tile::{Ends, Out, Row, Shape, Source};
+use super::row::{Row, Shape};
+use super::tile::{Ends, Out, Source};
 use crate::{Element, Isa};
 
 /// `(b, t)` between two visits of the sums in memory.

@@ -1,5 +1,5 @@
 //! Register tiles: the inner loops that `grad`, `moments`, the layer step and the input gradient
-//! share. [`super::sweep`] hands them a row of tiles at a time.
+//! share. [`super::row`] strings them together.
 //!
 //! A tile is `ROWS` rows of `VECS` vectors of a `[J, I]` output. Its sums live in registers while the
 //! batch goes by; each step of it loads `VECS` vectors of `x` and broadcasts `ROWS` elements of `dy`.
@@ -31,7 +31,7 @@ pub struct Source<T> {
 impl<T: Element> Source<T> {
     /// The same, `i` elements of `x` further (which may be past the last).
     #[inline(always)]
-    fn columns(self, i: usize) -> Self {
+    pub(crate) fn columns(self, i: usize) -> Self {
         Source { x: self.x.wrapping_add(i), ..self }
     }
 
@@ -156,269 +156,6 @@ unsafe fn store<T, S, const VECS: usize, const TAIL: bool>(
     }
 }
 
-/// The sizes that a sweep needs to know of the tiles of an ISA.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Columns of a panel: the width of a tile.
-    pub panel: usize,
-    /// Rows of a tile of `grad`.
-    pub grad: usize,
-    /// Rows of a tile of `moments`.
-    pub moments: usize,
-    /// Rows of a tile of a sequence's `moments`.
-    pub sequence: usize,
-}
-
-/// The sizes of the tiles of `S`.
-///
-/// # Safety
-/// None; dispatched functions are unsafe all alike.
-#[inline(always)]
-pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
-    let many = S::REGISTERS >= 32;
-    Shape {
-        panel: PANEL_VECS * S::LANES,
-        grad: 6,
-        moments: if many { 6 } else { 3 },
-        sequence: if many { 4 } else { 2 },
-    }
-}
-
-/// Vectors in a panel.
-const PANEL_VECS: usize = 2;
-
-/// A row of tiles.
-#[derive(Clone, Copy)]
-pub struct Row<T> {
-    /// What its first tile reads.
-    pub(crate) src: Source<T>,
-    /// Elements of `x` from one panel to the next.
-    pub(crate) panel_stride: usize,
-    /// Rows: as many as [`Shape`] says, or 1.
-    pub(crate) rows: usize,
-    /// Columns; the last tiles may be narrower than a panel.
-    pub(crate) columns: usize,
-    /// How the sums start and end.
-    pub(crate) ends: Ends<T>,
-    /// Where the sums go.
-    pub(crate) out: Out<T>,
-    /// Where the sums of squares go; not looked at by `grad`.
-    pub(crate) out_sq: Out<T>,
-    /// Arrays that will be needed next, as `out` is laid out, but for the row stride; or null.
-    pub(crate) ahead: [*const T; 3],
-    /// Their row stride.
-    pub(crate) ahead_stride: usize,
-}
-
-/// One kind of tile.
-trait Tile<T: Element> {
-    /// The tile at column `c` of the row.
-    ///
-    /// # Safety
-    /// The tile is inside the row; there are weights if `WEIGHTED`.
-    unsafe fn tile<
-        S,
-        const ROWS: usize,
-        const VECS: usize,
-        const TAIL: bool,
-        const WEIGHTED: bool,
-    >(
-        s: S,
-        src: Source<T>,
-        n: usize,
-        row: &Row<T>,
-        c: usize,
-    ) where
-        S: Simd<T>;
-}
-
-/// The tiles of one row, for one number of rows.
-///
-/// # Safety
-/// `src` of the row is readable and its outputs are writable for all its tiles.
-#[inline(always)]
-unsafe fn tiles<T, S, K, const ROWS: usize, const WEIGHTED: bool>(s: S, row: &Row<T>)
-where
-    T: Element,
-    S: Simd<T>,
-    K: Tile<T>,
-{
-    let panel = PANEL_VECS * S::LANES;
-    let mut src = row.src;
-    let mut c = 0;
-    // SAFETY: c + the columns of each tile <= columns.
-    unsafe {
-        if ROWS == 1 && row.panel_stride == panel {
-            // Panels lie side by side: a single row is wide instead.
-            while c + 2 * panel <= row.columns {
-                row.fetch_ahead::<S, ROWS>(s, c, 2 * panel);
-                K::tile::<S, ROWS, { 2 * PANEL_VECS }, false, WEIGHTED>(s, src, 2 * panel, row, c);
-                src = src.columns(2 * panel);
-                c += 2 * panel;
-            }
-        }
-        while c + panel <= row.columns {
-            row.fetch_ahead::<S, ROWS>(s, c, panel);
-            K::tile::<S, ROWS, PANEL_VECS, false, WEIGHTED>(s, src, panel, row, c);
-            src = src.columns(row.panel_stride);
-            c += panel;
-        }
-        if c < row.columns {
-            row.fetch_ahead::<S, ROWS>(s, c, row.columns - c);
-        }
-        if c + S::LANES <= row.columns {
-            K::tile::<S, ROWS, 1, false, WEIGHTED>(s, src, S::LANES, row, c);
-            src = src.columns(S::LANES);
-            c += S::LANES;
-        }
-        if c < row.columns {
-            K::tile::<S, ROWS, 1, true, WEIGHTED>(s, src, row.columns - c, row, c);
-        }
-    }
-}
-
-impl<T: Element> Row<T> {
-    /// Prefetches what will be needed after the tile at column `c`.
-    #[inline(always)]
-    fn fetch_ahead<S: Simd<T>, const ROWS: usize>(&self, s: S, c: usize, n: usize) {
-        if self.ahead[0].is_null() {
-            return;
-        }
-        for array in self.ahead {
-            for r in 0..ROWS {
-                let mut k = 0;
-                while k < n {
-                    s.prefetch(array.wrapping_add(r * self.ahead_stride + c + k));
-                    k += LINE / size_of::<T>();
-                }
-            }
-        }
-    }
-}
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
-
-/// All tiles of a row, whatever its number of rows and weights.
-///
-/// # Safety
-/// As [`tiles`].
-#[inline(always)]
-unsafe fn any_tiles<T, S, K, const ROWS: usize>(s: S, row: &Row<T>)
-where
-    T: Element,
-    S: Simd<T>,
-    K: Tile<T>,
-{
-    // SAFETY: by contract.
-    unsafe {
-        match (row.rows == ROWS, row.src.weights.is_null()) {
-            (true, true) => tiles::<T, S, K, ROWS, false>(s, row),
-            (true, false) => tiles::<T, S, K, ROWS, true>(s, row),
-            (false, true) => tiles::<T, S, K, 1, false>(s, row),
-            (false, false) => tiles::<T, S, K, 1, true>(s, row),
-        }
-    }
-}
-
-struct GradTile;
-
-impl<T: Element> Tile<T> for GradTile {
-    #[inline(always)]
-    unsafe fn tile<
-        S,
-        const ROWS: usize,
-        const VECS: usize,
-        const TAIL: bool,
-        const WEIGHTED: bool,
-    >(
-        s: S,
-        src: Source<T>,
-        n: usize,
-        row: &Row<T>,
-        c: usize,
-    ) where
-        S: Simd<T>,
-    {
-        // SAFETY: by contract.
-        unsafe {
-            let out = row.out.columns(c);
-            grad_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, row.ends, out);
-        }
-    }
-}
-
-struct MomentsTile<const SEQUENCE: bool>;
-
-impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
-    #[inline(always)]
-    unsafe fn tile<
-        S,
-        const ROWS: usize,
-        const VECS: usize,
-        const TAIL: bool,
-        const WEIGHTED: bool,
-    >(
-        s: S,
-        src: Source<T>,
-        n: usize,
-        row: &Row<T>,
-        c: usize,
-    ) where
-        S: Simd<T>,
-    {
-        // SAFETY: by contract.
-        unsafe {
-            let (out, out_sq) = (row.out.columns(c), row.out_sq.columns(c));
-            moments_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED, SEQUENCE>(
-                s, src, n, row.ends, out, out_sq,
-            );
-        }
-    }
-}
-
-/// A row of tiles of `grad`.
-///
-/// # Safety
-/// `src` of the row is readable and its output is writable for all its tiles.
-#[inline(always)]
-pub(crate) unsafe fn grad_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
-    // SAFETY: by contract.
-    unsafe { any_tiles::<T, S, GradTile, 6>(s, row) }
-}
-
-/// A row of tiles of `moments` with one step.
-///
-/// # Safety
-/// As [`grad_row`], for both outputs.
-#[inline(always)]
-pub(crate) unsafe fn moments_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
-    // SAFETY: by contract.
-    unsafe {
-        if S::REGISTERS >= 32 {
-            any_tiles::<T, S, MomentsTile<false>, 6>(s, row);
-        } else {
-            any_tiles::<T, S, MomentsTile<false>, 3>(s, row);
-        }
-    }
-}
-
-/// A row of tiles of a sequence's `moments`.
-///
-/// # Safety
-/// As [`moments_row`].
-#[inline(always)]
-pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
-    // SAFETY: by contract.
-    unsafe {
-        if S::REGISTERS >= 32 {
-            any_tiles::<T, S, MomentsTile<true>, 4>(s, row);
-        } else {
-            any_tiles::<T, S, MomentsTile<true>, 2>(s, row);
-        }
-    }
-}
-
 /// One output array of a tile: its first element and the distance of its rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Out<T> {
@@ -441,7 +178,7 @@ impl<T: Element> Out<T> {
     /// # Safety
     /// It is inside the array.
     #[inline(always)]
-    unsafe fn columns(self, c: usize) -> Self {
+    pub(crate) unsafe fn columns(self, c: usize) -> Self {
         // SAFETY: by contract.
         Out { p: unsafe { self.p.add(c) }, ..self }
     }
@@ -502,7 +239,7 @@ impl<T: Element> Out<T> {
 /// `src` is readable for the tile's rows and columns, `out` writable (and readable to resume); with
 /// `TAIL` the last vector has `n - (VECS - 1) LANES` columns.
 #[inline(always)]
-unsafe fn grad_tile<
+pub(crate) unsafe fn grad_tile<
     T,
     S,
     const ROWS: usize,
@@ -547,7 +284,7 @@ unsafe fn grad_tile<
 /// # Safety
 /// As [`grad_tile`], with two outputs.
 #[inline(always)]
-unsafe fn moments_tile<
+pub(crate) unsafe fn moments_tile<
     T,
     S,
     const ROWS: usize,

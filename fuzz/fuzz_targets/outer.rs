@@ -1,0 +1,20 @@
+//! Per-example gradients.
+#![no_main]
+use pergrad_core::{Start, per_example_grad, reference};
+use pergrad_fuzz::Source;
+use pergrad_fuzz::support::{compare::agree, values::Real};
+
+fn check<T: Real>(s: &mut Source<'_>) {
+    let case = s.case::<T>();
+    let batch = case.batch();
+    agree(
+        "per_example_grad",
+        (&case.label(), case.seed),
+        [s.output("per_example_grad", case.dims.batch * case.weight_len())],
+        Start::Fresh,
+        0,
+        |[out]| reference::per_example_grad(&batch, out),
+        |isa, [out], _| per_example_grad(isa, &batch, out),
+    );
+}
+pergrad_fuzz::fuzz_both_types!(check);
