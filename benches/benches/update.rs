@@ -11,6 +11,10 @@ fn update(c: &mut Bencher, rule: Rule, sizes: &[usize], sizes_f64: &[usize]) {
     let mut group = c.benchmark_group(rule.name());
     for n in select(sizes, |n| *n <= 4096) {
         bench_update::<f32>(&mut group, rule, n);
+        #[cfg(feature = "heavy-peers")]
+        if rule == Rule::Adam {
+            pergrad_bench::heavy::bench_adam(&mut group, n);
+        }
     }
     for n in select(sizes_f64, |n| *n <= 4096) {
         bench_update::<f64>(&mut group, rule, n);

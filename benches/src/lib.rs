@@ -18,6 +18,8 @@
 pub mod buf;
 pub mod case;
 pub mod clock;
+#[cfg(feature = "heavy-peers")]
+pub mod heavy;
 pub mod layer;
 pub mod limits;
 pub mod moments;

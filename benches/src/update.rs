@@ -17,7 +17,7 @@ pub const LR: f64 = 0.01;
 pub const STEP: u64 = 10;
 
 /// Parameters in the benches lie between plus and minus this.
-const PARAMS: f64 = 0.01;
+pub const PARAMS: f64 = 0.01;
 
 /// Which optimizer, and where its second moment comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
