@@ -137,7 +137,7 @@ pub(crate) struct GradKernel<T> {
 impl<T: Element> RowKernel<T> for GradKernel<T> {
     const RESUMABLE: bool = true;
 
-    fn rows(shape: Shape) -> usize {
+    fn rows(shape: Shape, _depth: usize) -> usize {
         shape.grad
     }
 
@@ -166,7 +166,7 @@ struct MomentsKernel<T, const SEQUENCE: bool> {
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
     const RESUMABLE: bool = true;
 
-    fn rows(shape: Shape) -> usize {
+    fn rows(shape: Shape, _depth: usize) -> usize {
         if SEQUENCE { shape.sequence } else { shape.moments }
     }
 

@@ -7,8 +7,9 @@ use crate::dims::check;
 use crate::simd::Simd;
 use crate::{Batch, Element, Error, Isa};
 
-/// Bytes of output from which stores pass the caches by. Streaming loses badly in cache.
-const STREAM_BYTES: usize = 4 << 20;
+/// Bytes of output from which stores pass the caches by: more than most third-level caches. Streaming
+/// loses badly in cache.
+const STREAM_BYTES: usize = 32 << 20;
 
 /// The per-example gradients: `G[b,j,i]` is the rounded product `c[b] dy[b,0,j] x[b,0,i]`, then
 /// `fma` over the further steps.

@@ -196,6 +196,15 @@ pub fn step_adam<T: Element>(
 /// Elements of the sums of a row of tiles, on the stack.
 const SUMS: usize = 6 * 64;
 
+/// Up to so many `(b, t)` the time goes into the parameters: they are walked in runs of one row, as
+/// memory likes it, at the cost of loading `x` more often. (Half of it without `grad_sq`, whose single
+/// rows have too few sums at a time to keep the multipliers busy.)
+const SHALLOW: usize = 16;
+
+/// Prefetching a tile's parameters pays from so many `(b, t)` on, if the rows are pages apart.
+const DEEP: usize = 32;
+const PAGE: usize = 4 << 10;
+
 /// A sweep that hands each row of tiles to an optimizer.
 struct StepKernel<T, O, const SECOND: bool, const SEQUENCE: bool> {
     optimizer: O,
@@ -247,8 +256,9 @@ where
 {
     const RESUMABLE: bool = false;
 
-    fn rows(shape: Shape) -> usize {
+    fn rows(shape: Shape, depth: usize) -> usize {
         match (SECOND, SEQUENCE) {
+            _ if depth <= if SECOND { SHALLOW } else { SHALLOW / 2 } => 1,
             (false, _) => shape.grad,
             (true, false) => shape.moments,
             (true, true) => shape.sequence,
@@ -266,11 +276,13 @@ where
         let at = j * self.stride + i;
         let [out, out_sq] = &mut sums;
         let stride = row.columns;
+        let deep = row.src.batch * row.src.steps >= DEEP && self.stride * size_of::<T>() >= PAGE;
+        let arrays = self.optimizer.arrays();
         let row = Row {
             ends: self.ends,
             out: Out { p: out.as_mut_ptr().cast(), stride },
             out_sq: Out { p: out_sq.as_mut_ptr().cast(), stride },
-            ahead: self.optimizer.arrays().map(|p| p.wrapping_add(at)),
+            ahead: if deep { arrays.map(|p| p.wrapping_add(at)) } else { [core::ptr::null(); 3] },
             ahead_stride: self.stride,
             ..row
         };

@@ -60,8 +60,8 @@ pub(crate) trait RowKernel<T: Element> {
     /// Whether the output is memory in which sums can rest between blocks of the batch.
     const RESUMABLE: bool;
 
-    /// Rows of a tile.
-    fn rows(shape: Shape) -> usize;
+    /// Rows of a tile, for a fold over `depth` `(b, t)`.
+    fn rows(shape: Shape, depth: usize) -> usize;
 
     /// Most columns of a row of tiles of `rows` rows.
     fn most_columns(rows: usize) -> usize;
@@ -103,13 +103,12 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         unsafe {
             let shape = T::shape(isa);
             let walk = Walk { isa, shape, src: src.examples(b, block), rows, columns };
-            let width = if few { 0 } else { walk.width(K::rows(shape), scratch.len()) };
-            if few {
-                walk.in_place(1, kernel);
-            } else if width == 0 {
-                walk.in_place(K::rows(shape), kernel);
+            let tile_rows = if few { 1 } else { K::rows(shape, walk.depth()) };
+            let width = if few { 0 } else { walk.width(tile_rows, scratch.len()) };
+            if width == 0 {
+                walk.in_place(tile_rows, kernel);
             } else {
-                walk.packed(width, scratch, kernel);
+                walk.packed(tile_rows, width, scratch, kernel);
             }
         }
         b += block;
@@ -130,11 +129,16 @@ struct Walk<T> {
 }
 
 impl<T: Element> Walk<T> {
+    /// `(b, t)` in the block.
+    fn depth(&self) -> usize {
+        self.src.batch * self.src.steps
+    }
+
     /// The columns that are packed at a time: whole panels, or 0 where packing cannot be done or does
     /// not pay.
     fn width(&self, tile_rows: usize, scratch: usize) -> usize {
         let panel = self.shape.panel;
-        let depth = self.src.batch * self.src.steps;
+        let depth = self.depth();
         let near_rows = self.src.x_stride * size_of::<T>() < PAGE;
         if near_rows || self.rows < 2 * tile_rows || depth == 0 {
             return 0;
@@ -165,11 +169,16 @@ impl<T: Element> Walk<T> {
     ///
     /// # Safety
     /// As [`sweep`]; `scratch` holds `depth * (width + MAX_ROWS)` elements.
-    unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: &mut [T], kernel: &mut K) {
-        let depth = self.src.batch * self.src.steps;
+    unsafe fn packed<K: RowKernel<T>>(
+        &self,
+        tile_rows: usize,
+        width: usize,
+        scratch: &mut [T],
+        kernel: &mut K,
+    ) {
+        let depth = self.depth();
         let (dy, x) = scratch.split_at_mut(depth * MAX_ROWS);
         let (dy, x) = (dy.as_mut_ptr(), x.as_mut_ptr());
-        let tile_rows = K::rows(self.shape);
         let mut i = 0;
         while i < self.columns {
             let n = width.min(self.columns - i);
