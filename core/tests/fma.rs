@@ -256,8 +256,8 @@ fn software_sqrt_against_the_platform() {
     }
 }
 
-/// Known answers: a tie, subnormal results that go wrong when they are rounded twice, overflow only
-/// after the addition, signed zeros.
+/// Known answers: ties, sums that go wrong when they are rounded twice, subnormal results, overflow only
+/// after the addition, signed zeros, infinities.
 #[test]
 fn fma_f32_known() {
     let (one_up, tiny) = (1.0 + f32::EPSILON, f32::from_bits(1));
@@ -269,6 +269,9 @@ fn fma_f32_known() {
         ([tiny, 0.75, 0.0], tiny),
         // What underflows keeps its sign.
         ([-tiny, 0.25, 0.0], -0.0),
+        // The first goes wrong if the sum is rounded to `f64` on the way, the second by `libm::fmaf`.
+        ([0.000_244_140_68, -1.907_348_2e-6, -0.007_812_501], -0.007_812_501),
+        ([1.654_361_6e-24, 4.235_163_7e-22, 2.169_702e-39], 2.169_702e-39),
         // No overflow on the way.
         ([f32::MAX, 2.0, -f32::MAX], f32::MAX),
         ([f32::MAX, 2.0, 0.0], f32::INFINITY),
