@@ -97,7 +97,13 @@ impl<'a> Source<'a> {
 
     /// Extents from 0; where one is large the others are small, so that a run stays short.
     pub fn dims(&mut self) -> Dims {
-        let most = self.pick(&[[9, 4, 14, 70], [3, 2, 5, 700], [300, 1, 7, 20], [2, 90, 5, 20], [12, 2, 13, 1100]]);
+        let most = self.pick(&[
+            [9, 4, 14, 70],
+            [3, 2, 5, 700],
+            [300, 1, 7, 20],
+            [2, 90, 5, 20],
+            [12, 2, 13, 1100],
+        ]);
         let [batch, steps, outputs, inputs] = most.map(|most| self.upto(most));
         Dims { batch, steps, outputs, inputs }
     }
