@@ -17,7 +17,7 @@ pub(crate) unsafe fn x<T: Element, S: Simd<T>>(
     n: usize,
     to: *mut T,
 ) {
-    let depth = src.batch * src.steps;
+    let depth = src.depth();
     let panel = 2 * S::LANES;
     for k in 0..depth {
         // SAFETY: columns i .. i + n are inside row k of x; the panel of column c starts at

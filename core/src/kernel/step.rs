@@ -11,7 +11,7 @@ use core::mem::MaybeUninit;
 use super::moments::source;
 use super::row::{Row, Shape};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
-use super::sweep::{RowKernel, sweep};
+use super::sweep::{PAGE, RowKernel, sweep};
 use super::tile::{Ends, Out};
 use super::update::{NonFinite, Optimizer};
 use crate::dims::check;
@@ -203,7 +203,6 @@ const SHALLOW: usize = 16;
 
 /// Prefetching a tile's parameters pays from so many `(b, t)` on, if the rows are pages apart.
 const DEEP: usize = 32;
-const PAGE: usize = 4 << 10;
 
 /// A sweep that hands each row of tiles to an optimizer.
 struct StepKernel<T, O, const SECOND: bool, const SEQUENCE: bool> {
@@ -276,7 +275,7 @@ where
         let at = j * self.stride + i;
         let [out, out_sq] = &mut sums;
         let stride = row.columns;
-        let deep = row.src.batch * row.src.steps >= DEEP && self.stride * size_of::<T>() >= PAGE;
+        let deep = row.src.depth() >= DEEP && self.stride * size_of::<T>() >= PAGE;
         let arrays = self.optimizer.arrays();
         let row = Row {
             ends: self.ends,

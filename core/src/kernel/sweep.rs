@@ -23,8 +23,8 @@ const BLOCK: usize = 256;
 /// Bytes of packed `x`: half of a small second-level cache.
 const PACKED_BYTES: usize = 512 << 10;
 
-/// Bytes from one row of `x` to the next from which packing pays.
-const PAGE: usize = 4 << 10;
+/// Bytes from one row to the next from which rows are far apart: packing pays, and prefetching.
+pub(crate) const PAGE: usize = 4 << 10;
 
 /// Up to so many `(b, t)` the output is walked row by row.
 const FEW: usize = 4;
@@ -103,7 +103,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         unsafe {
             let shape = T::shape(isa);
             let walk = Walk { isa, shape, src: src.examples(b, block), rows, columns };
-            let tile_rows = if few { 1 } else { K::rows(shape, walk.depth()) };
+            let tile_rows = if few { 1 } else { K::rows(shape, walk.src.depth()) };
             let width = if few { 0 } else { walk.width(tile_rows, scratch.len()) };
             if width == 0 {
                 walk.in_place(tile_rows, kernel);
@@ -129,16 +129,11 @@ struct Walk<T> {
 }
 
 impl<T: Element> Walk<T> {
-    /// `(b, t)` in the block.
-    fn depth(&self) -> usize {
-        self.src.batch * self.src.steps
-    }
-
     /// The columns that are packed at a time: whole panels, or 0 where packing cannot be done or does
     /// not pay.
     fn width(&self, tile_rows: usize, scratch: usize) -> usize {
         let panel = self.shape.panel;
-        let depth = self.depth();
+        let depth = self.src.depth();
         let near_rows = self.src.x_stride * size_of::<T>() < PAGE;
         if near_rows || self.rows < 2 * tile_rows || depth == 0 {
             return 0;
@@ -176,7 +171,7 @@ impl<T: Element> Walk<T> {
         scratch: &mut [T],
         kernel: &mut K,
     ) {
-        let depth = self.depth();
+        let depth = self.src.depth();
         let (dy, x) = scratch.split_at_mut(depth * MAX_ROWS);
         let (dy, x) = (dy.as_mut_ptr(), x.as_mut_ptr());
         let mut i = 0;

@@ -45,6 +45,12 @@ impl<T: Element> Source<T> {
         if WEIGHTED { unsafe { *self.weights.add(b) } } else { T::ONE }
     }
 
+    /// `(b, t)` in all.
+    #[inline(always)]
+    pub(crate) fn depth(&self) -> usize {
+        self.batch * self.steps
+    }
+
     /// Examples `b .. b + n` only.
     ///
     /// # Safety
