@@ -5,6 +5,7 @@
 
 mod layer;
 mod rule;
+mod settings;
 mod trial;
 
 use std::ops::Range;
@@ -100,6 +101,11 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
     /// ```
     pub fn set_non_finite(&mut self, non_finite: NonFinite) {
         self.non_finite = non_finite;
+    }
+
+    /// What steps do about results that are not finite.
+    pub fn non_finite(&self) -> NonFinite {
+        self.non_finite
     }
 
     /// One step along `grad`, the averaged gradient, in place. The second moment, where there is one,

@@ -57,9 +57,24 @@ impl<T: Element, R: Rule> LayerOptimizer<T, R> {
         Ok(LayerOptimizer { weight, bias, second: SecondMoment::GradSq })
     }
 
+    /// Of these optimizers of one weight and one bias.
+    #[cfg(feature = "checkpoint")]
+    pub(crate) fn of_parts(
+        weight: Optimizer<T, R>,
+        bias: Option<Optimizer<T, R>>,
+        second: SecondMoment,
+    ) -> Self {
+        LayerOptimizer { weight, bias, second }
+    }
+
     /// Where [`step_layer`](Self::step_layer) takes the second moment from. (Momentum has none.)
     pub fn set_second(&mut self, second: SecondMoment) {
         self.second = second;
+    }
+
+    /// Where [`step_layer`](Self::step_layer) takes the second moment from.
+    pub fn second(&self) -> SecondMoment {
+        self.second
     }
 
     /// What steps do about results that are not finite: see [`Optimizer::set_non_finite`].
