@@ -56,7 +56,7 @@ impl Checkpoint {
 
     /// The checkpoint of the bytes of a safetensors file.
     ///
-    /// Needs no more than a few times the memory of `bytes`, whatever they claim.
+    /// The memory that this needs is in proportion to `bytes`, whatever they claim.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] for bytes that are none or damaged; [`Error::Memory`].
