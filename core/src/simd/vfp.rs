@@ -10,16 +10,23 @@ use core::arch::naked_asm;
 
 use super::{AdamLoop, Loops, TileLoop};
 
+/// Tells the assembler, which looks at the target's CPU only.
+macro_rules! fpu {
+    () => {
+        ".fpu fpv4-sp-d16"
+    };
+}
+
 /// `a * b + c`, rounded once.
 #[unsafe(naked)]
 pub(crate) extern "C" fn fma(a: f32, b: f32, c: f32) -> f32 {
-    naked_asm!("vfma.f32 s2, s0, s1", "vmov.f32 s0, s2", "bx lr")
+    naked_asm!(fpu!(), "vfma.f32 s2, s0, s1", "vmov.f32 s0, s2", "bx lr")
 }
 
 /// The correctly rounded square root.
 #[unsafe(naked)]
 pub(crate) extern "C" fn sqrt(x: f32) -> f32 {
-    naked_asm!("vsqrt.f32 s0, s0", "bx lr")
+    naked_asm!(fpu!(), "vsqrt.f32 s0, s0", "bx lr")
 }
 
 /// All of them.
@@ -69,6 +76,7 @@ macro_rules! next_second_row {
 #[unsafe(naked)]
 unsafe extern "C" fn grad_1x4(job: &TileLoop<f32>) {
     naked_asm!(
+        fpu!(),
         enter_tile!(),
         "vldm r7, {{s8-s11}}
          cbz r6, 3f
@@ -90,6 +98,7 @@ unsafe extern "C" fn grad_1x4(job: &TileLoop<f32>) {
 #[unsafe(naked)]
 unsafe extern "C" fn grad_2x4(job: &TileLoop<f32>) {
     naked_asm!(
+        fpu!(),
         enter_tile!(),
         "vldm r7, {{s8-s15}}
          cbz r6, 3f
@@ -116,6 +125,7 @@ unsafe extern "C" fn grad_2x4(job: &TileLoop<f32>) {
 #[unsafe(naked)]
 unsafe extern "C" fn moments_1x4(job: &TileLoop<f32>) {
     naked_asm!(
+        fpu!(),
         enter_tile!(),
         "vldm r7, {{s8-s11}}
          vldm r8, {{s16-s19}}
@@ -147,6 +157,7 @@ unsafe extern "C" fn moments_1x4(job: &TileLoop<f32>) {
 #[unsafe(naked)]
 unsafe extern "C" fn moments_2x4(job: &TileLoop<f32>) {
     naked_asm!(
+        fpu!(),
         enter_tile!(),
         "vldm r7, {{s8-s15}}
          vldm r8, {{s16-s23}}
@@ -191,6 +202,7 @@ unsafe extern "C" fn moments_2x4(job: &TileLoop<f32>) {
 #[unsafe(naked)]
 unsafe extern "C" fn dot(x: *const f32, w: *const f32, n: usize, lanes: *mut f32) {
     naked_asm!(
+        fpu!(),
         "vpush {{s16-s31}}
          vldm r3, {{s16-s31}}
          cbz r2, 3f
@@ -230,6 +242,7 @@ unsafe extern "C" fn dot(x: *const f32, w: *const f32, n: usize, lanes: *mut f32
 #[unsafe(naked)]
 unsafe extern "C" fn adam(job: &AdamLoop<f32>) {
     naked_asm!(
+        fpu!(),
         "push {{r4, r5, r6, r7, lr}}
          ldmia r0!, {{r1, r2, r3, r4, r5, r6, r7}}
          vldm r0, {{s0-s6}}
