@@ -38,6 +38,7 @@
 //!   gradients or straight from the batch.
 //! * `Checkpoint` (with the feature `checkpoint`, on by default) saves and restores all of these, in the
 //!   safetensors format.
+//! * [`self_test()`]: whether this machine gives the promised bits.
 //! * [`core`]: the kernels over slices, for those who bring their own memory.
 //!
 //! # Same bits everywhere
@@ -63,6 +64,7 @@ mod ndarray;
 mod optimizer;
 mod parallel;
 mod scratch;
+mod self_test;
 mod statistics;
 mod tensor;
 
@@ -73,6 +75,7 @@ pub use error::Error;
 pub use isa::isa;
 pub use linear::Linear;
 pub use optimizer::{Adam, Adaptive, LayerOptimizer, Momentum, Optimizer, Rmsprop, Rule};
+pub use self_test::{Check, self_test};
 pub use statistics::{Moments, MomentsSum, population_variance, sample_variance};
 pub use tensor::Tensor;
 
