@@ -1,6 +1,6 @@
 //! Checkpoints of any bytes, and of valid files that were damaged: an error or a valid object, no panic,
-//! no memory out of proportion; what was loaded saves and loads again, and what is restored is restored
-//! whole.
+//! no memory out of proportion. What is taken, the format's own library takes too; what was loaded saves
+//! and loads again, and what is restored is restored whole.
 #![no_main]
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,6 +12,7 @@ use pergrad::{
 use pergrad_fuzz::Source;
 use pergrad_fuzz::support::optimizers::Config;
 use pergrad_fuzz::support::values::Real;
+use safetensors::SafeTensors;
 
 /// Counts the bytes in use, and the most there were.
 struct Counting;
@@ -57,6 +58,7 @@ fn load<T: Real>(bytes: &[u8]) {
             return;
         }
     };
+    SafeTensors::deserialize(bytes).expect("no stranger than the format");
     let saved = loaded.to_bytes().expect("memory");
     assert_eq!(Checkpoint::from_bytes(&saved).expect("as it was saved"), loaded);
     assert_eq!(loaded.to_bytes().expect("memory"), saved);

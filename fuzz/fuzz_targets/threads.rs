@@ -42,9 +42,15 @@ struct Seen<T> {
 }
 
 impl<T: Real> Seen<T> {
-    /// Large enough, most often, for several threads.
+    /// Large enough, most often, for several threads of what fuzzing has as a thread's least work.
     fn draw(s: &mut Source<'_>) -> Self {
-        let most = s.pick(&[[40, 1, 130, 300], [20, 2, 130, 300], [300, 1, 40, 130], [3, 2, 9, 9]]);
+        let most = s.pick(&[
+            [9, 1, 70, 40],
+            [5, 3, 70, 20],
+            [70, 1, 30, 9],
+            [3, 1, 30, 1100],
+            [3, 2, 9, 9],
+        ]);
         // Near the most, so that there is work; or anything.
         let [batch, steps, outputs, inputs] = match s.flag() {
             true => most.map(|most| most - s.upto(most / 4)),

@@ -12,8 +12,8 @@ use pergrad_core::{Batch, Element};
 use crate::Error;
 
 /// Multiply-adds, or elements of an update, that are worth a thread: some tens of microseconds where a
-/// hand-over costs a few.
-const MIN_WORK: usize = 1 << 18;
+/// hand-over costs a few. Fuzzing splits what is small, so that a run stays short.
+const MIN_WORK: usize = if cfg!(fuzzing) { 1 << 8 } else { 1 << 18 };
 
 /// Rows of a chunk of weights are a multiple of this: whole tiles of every kernel.
 pub(crate) const TILE_ROWS: usize = 12;

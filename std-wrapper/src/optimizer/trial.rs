@@ -14,7 +14,7 @@ use crate::memory::Buffer;
 use crate::parallel::split;
 
 /// Elements of an array in a block, unless a row is longer: four of them fit the second-level cache.
-const BLOCK_LEN: usize = 16 << 10;
+const BLOCK_LEN: usize = if cfg!(fuzzing) { 1 << 9 } else { 16 << 10 };
 
 /// How the rows of a step are cut, as for [`split`].
 #[derive(Clone, Copy)]
