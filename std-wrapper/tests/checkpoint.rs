@@ -320,7 +320,8 @@ fn senseless_settings_are_refused() {
     tensor("step", Tensor::zeros(&[0]).unwrap(), &["step`", "F64 [0]", "one number"]);
     tensor("momentum_buffer", params.clone(), &["momentum_buffer`", "keeps no such array"]);
     tensor("exp_avg", Tensor::zeros(&[3]).unwrap(), &["exp_avg`", "F64 [3]", "F64 [2]"]);
-    let steps = [(0.0, 0), (9007199254740992.0, 1 << 53), (1.8446744073709550e19, u64::MAX - 2047)];
+    let most = 18_446_744_073_709_549_568.0; // the last float before 2^64
+    let steps = [(0.0, 0), (9_007_199_254_740_992.0, 1 << 53), (most, u64::MAX - 2047)];
     for (float, steps) in steps {
         let step = Tensor::filled(&[1], float).unwrap();
         assert_eq!(read(&edited(&[], &[("step", step)])).unwrap().steps(), steps);

@@ -68,6 +68,10 @@ fn finite_gradients_can_overflow() {
         let (mut grad, mut second) = (params.clone(), params.clone());
         grad.as_mut_slice()[LEN - 2] = 1e30; // its square
         assert_eq!(adam.step(&mut params, &grad), refused("params", LEN - 2));
+        // Another array is bad from another index on.
+        let mut worse = grad.clone();
+        worse.as_mut_slice()[LEN - 1] = f32::NAN;
+        assert_eq!(adam.step(&mut params, &worse), refused("params", LEN - 2));
         assert_eq!(adam.step_with(&mut params, &grad, &second), Ok(()));
         second.as_mut_slice()[LEN - 3] = f32::INFINITY;
         let e = adam.step_with(&mut params, &grad, &second);

@@ -227,7 +227,9 @@ mod tests {
             same(Window::from_beta(random()).unwrap());
             same(Window::from_beta(1.0 - 1.0 / (length + 1.0)).unwrap().at_batch_size(k % 9 + 1));
         }
-        [1.0, 1.0f64.next_up(), f64::MAX].map(|length| same(Window::new(length).unwrap()));
+        for length in [1.0, 1.0f64.next_up(), f64::MAX] {
+            same(Window::new(length).unwrap());
+        }
         for text in ["0.0", "-0.5", "1.5", "NaN", "inf", "-inf", "", "1e-400", "0.5 "] {
             assert!(Window::parse(text).is_err(), "{text:?}");
         }
