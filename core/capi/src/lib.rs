@@ -45,8 +45,8 @@
 //!
 //! Threads. Functions may be called from any thread at once, on arrays of their own.
 #![cfg_attr(target_os = "none", no_std)]
-// The face is named as C programs see it, and its one safety contract stands above.
-#![allow(non_camel_case_types, clippy::missing_safety_doc)]
+// Names are as C programs see them, the one safety contract stands above, and [J] is a shape.
+#![allow(non_camel_case_types, clippy::missing_safety_doc, rustdoc::broken_intra_doc_links)]
 
 #[macro_use]
 mod stamp;
