@@ -29,6 +29,9 @@ pub(crate) const PAGE: usize = 4 << 10;
 /// Up to so many `(b, t)` the output is walked row by row.
 const FEW: usize = 4;
 
+/// Whether copies can pay at all: without vectors there are hardly caches either.
+const PACKS: bool = cfg!(portable_vectors);
+
 /// Most rows in a tile, of any kernel and ISA.
 const MAX_ROWS: usize = 6;
 
@@ -38,7 +41,7 @@ const MAX_PANEL: usize = 32;
 /// The elements of scratch with which a sweep over `columns` columns runs at full speed.
 pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> usize {
     let all = batch.saturating_mul(steps);
-    if all <= FEW || columns < PAGE / 8 {
+    if !PACKS || all <= FEW || columns < PAGE / 8 {
         return 0;
     }
     let block = if all < BLOCK || steps >= all { all } else { block_of(steps) * steps };
@@ -135,7 +138,7 @@ impl<T: Element> Walk<T> {
         let panel = self.shape.panel;
         let depth = self.src.depth();
         let near_rows = self.src.x_stride * size_of::<T>() < PAGE;
-        if near_rows || self.rows < 2 * tile_rows || depth == 0 {
+        if !PACKS || near_rows || self.rows < 2 * tile_rows || depth == 0 {
             return 0;
         }
         let fits = (scratch / depth).saturating_sub(MAX_ROWS);
