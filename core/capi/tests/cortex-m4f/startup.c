@@ -39,7 +39,7 @@ void _fini(void);
 void _init(void) {}
 void _fini(void) {}
 
-__attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-    stack_top,           (const void *)reset, (const void *)fault, (const void *)fault,
-    (const void *)fault, (const void *)fault, (const void *)fault,
-};
+__attribute__((section(".vectors"), used)) static const struct {
+    uint32_t *stack;
+    void (*handlers[15])(void);
+} vectors = {stack_top, {reset, fault, fault, fault, fault, fault}};
