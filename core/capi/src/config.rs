@@ -11,6 +11,8 @@ use crate::error::{Refused, named};
 pub(crate) mod adam;
 pub(crate) mod momentum;
 pub(crate) mod rmsprop;
+#[cfg(test)]
+mod tests;
 
 c_enum! {
     /// How the length of a running average is stated.

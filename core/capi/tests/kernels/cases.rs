@@ -144,6 +144,15 @@ fn of_bias(others: impl IntoIterator<Item = Arg>) -> Vec<Arg> {
     batch.into_iter().chain(others).collect()
 }
 
+/// A call of a C function.
+macro_rules! call {
+    ($($call:tt)*) => {
+        // SAFETY: arrays of the lengths that are told, or pointers and lengths that the function must
+        // refuse before it touches them.
+        unsafe { $($call)* }
+    };
+}
+
 /// The table for one type, in a module of its own: `$c` names the C functions of that type.
 macro_rules! cases {
     ($module:ident $T:ident $($c:ident = $function:ident,)*) => {
@@ -196,13 +205,11 @@ macro_rules! cases {
                 let fresh = MaybeUninit::new(PERGRAD_START_FRESH);
                 let resume = MaybeUninit::new(PERGRAD_START_RESUME);
                 let fold = core::Fold::resume().scaled(0.5);
-                // SAFETY, of all calls below: arrays of these lengths, or of others that the function
-                // must refuse before it touches them.
                 vec![
                     case(
                         "forward",
                         vec![read("x", X), read("weight", WEIGHT), optional("bias", 5), written("y", DY)],
-                        move |isa, [x, w, b, y], _, info| unsafe {
+                        move |isa, [x, w, b, y], _, info| call! {
                             forward(isa, &c_dims(), x.0, x.1, w.0, w.1, b.0, b.1, resume, y.0, y.1, info)
                         },
                         |isa, [x, w, b, y]| {
@@ -212,7 +219,7 @@ macro_rules! cases {
                     case(
                         "input_grad",
                         vec![read("dy", DY), read("weight", WEIGHT), written("dx", X)],
-                        move |isa, [dy, w, dx], _, info| unsafe {
+                        move |isa, [dy, w, dx], _, info| call! {
                             input_grad(isa, &c_dims(), dy.0, dy.1, w.0, w.1, resume, dx.0, dx.1, info)
                         },
                         |isa, [dy, w, dx]| core::input_grad(isa, DIMS, dy, w, core::Start::Resume, dx),
@@ -220,7 +227,7 @@ macro_rules! cases {
                     case(
                         "per_example_grad",
                         of_batch([written("per_example_grad", 3 * WEIGHT)]),
-                        |isa, [_, _, _, out], p, info| unsafe {
+                        |isa, [_, _, _, out], p, info| call! {
                             per_example_grad(isa, &c_batch(p), out.0, out.1, info)
                         },
                         |isa, [x, dy, c, out]| core::per_example_grad(isa, &batch(x, dy, c), out),
@@ -228,7 +235,7 @@ macro_rules! cases {
                     case(
                         "reduce",
                         vec![read("rows", 3 * 37), written("sum", 37), written("sum_sq", 37)],
-                        move |isa, [r, s, q], _, info| unsafe {
+                        move |isa, [r, s, q], _, info| call! {
                             reduce(isa, r.0, r.1, 3, resume, 0.5, s.0, s.1, q.0, q.1, info)
                         },
                         move |isa, [r, s, q]| core::reduce(isa, r, 3, fold, s, q),
@@ -236,7 +243,7 @@ macro_rules! cases {
                     case(
                         "grad",
                         of_batch([written("grad", WEIGHT), written("scratch", 4 * X)]),
-                        move |isa, [_, _, _, g, s], p, info| unsafe {
+                        move |isa, [_, _, _, g, s], p, info| call! {
                             grad(isa, &c_batch(p), resume, 0.5, g.0, g.1, s.0, s.1, info)
                         },
                         move |isa, [x, dy, c, g, s]| core::grad(isa, &batch(x, dy, c), fold, g, s),
@@ -248,7 +255,7 @@ macro_rules! cases {
                             written("grad_sq", WEIGHT),
                             written("scratch", 4 * X),
                         ]),
-                        move |isa, [_, _, _, g, q, s], p, info| unsafe {
+                        move |isa, [_, _, _, g, q, s], p, info| call! {
                             moments(isa, &c_batch(p), fresh, 1.0, g.0, g.1, q.0, q.1, s.0, s.1, info)
                         },
                         |isa, [x, dy, c, g, q, s]| {
@@ -258,7 +265,7 @@ macro_rules! cases {
                     case(
                         "bias_grad",
                         of_bias([written("grad", 5)]),
-                        move |isa, [_, _, g], p, info| unsafe {
+                        move |isa, [_, _, g], p, info| call! {
                             bias_grad(isa, &c_bias_batch(p), resume, 0.5, g.0, g.1, info)
                         },
                         move |isa, [dy, c, g]| core::bias_grad(isa, &batch(&[], dy, c), fold, g),
@@ -266,7 +273,7 @@ macro_rules! cases {
                     case(
                         "bias_moments",
                         of_bias([written("grad", 5), written("grad_sq", 5)]),
-                        move |isa, [_, _, g, q], p, info| unsafe {
+                        move |isa, [_, _, g, q], p, info| call! {
                             bias_moments(isa, &c_bias_batch(p), resume, 0.5, g.0, g.1, q.0, q.1, info)
                         },
                         move |isa, [dy, c, g, q]| {
@@ -276,7 +283,7 @@ macro_rules! cases {
                     case(
                         "sq_norms",
                         of_batch([written("sq_norms", 3)]),
-                        move |isa, [_, _, _, n], p, info| unsafe {
+                        move |isa, [_, _, _, n], p, info| call! {
                             sq_norms(isa, &c_batch(p), resume, n.0, n.1, info)
                         },
                         |isa, [x, dy, c, n]| {
@@ -286,7 +293,7 @@ macro_rules! cases {
                     case(
                         "bias_sq_norms",
                         of_bias([written("sq_norms", 3)]),
-                        move |isa, [_, _, n], p, info| unsafe {
+                        move |isa, [_, _, n], p, info| call! {
                             bias_sq_norms(isa, &c_bias_batch(p), fresh, n.0, n.1, info)
                         },
                         |isa, [dy, c, n]| {
@@ -314,12 +321,11 @@ macro_rules! cases {
                 let of_update = || [written("params", N), read("grad", N), optional("second_moment", N)];
                 let scratch = || [written("scratch", 4 * X)];
                 let of_step = || of_batch([written("weight", WEIGHT)]).into_iter();
-                // SAFETY, of all calls below: as above.
                 vec![
                     case(
                         "update_momentum",
                         [written("params", N), read("grad", N)].into_iter().chain(buffer(N)).collect(),
-                        move |isa, [p, g, b], _, info| unsafe {
+                        move |isa, [p, g, b], _, info| call! {
                             update_momentum(isa, &m, p.0, p.1, g.0, g.1, b.0, b.1, propagate, info)
                         },
                         move |isa, [p, g, b]| core::update_momentum(isa, &m_rust, p, g, b, ignored),
@@ -327,7 +333,7 @@ macro_rules! cases {
                     case(
                         "update_rmsprop",
                         of_update().into_iter().chain(of_rmsprop(N)).collect(),
-                        move |isa, [p, g, s, ..]: [_; 6], all, info| unsafe {
+                        move |isa, [p, g, s, ..]: [_; 6], all, info| call! {
                             let state = c_rmsprop(&all[3..]);
                             update_rmsprop(
                                 isa, &r, p.0, p.1, g.0, g.1, s.0, s.1, &state, propagate, info)
@@ -340,7 +346,7 @@ macro_rules! cases {
                     case(
                         "update_adam",
                         of_update().into_iter().chain(of_adam(N)).collect(),
-                        move |isa, [p, g, s, ..]: [_; 6], all, info| unsafe {
+                        move |isa, [p, g, s, ..]: [_; 6], all, info| call! {
                             let state = c_adam(&all[3..]);
                             update_adam(isa, &a, p.0, p.1, g.0, g.1, s.0, s.1, &state, propagate, info)
                         },
@@ -352,7 +358,7 @@ macro_rules! cases {
                     case(
                         "step_momentum",
                         of_step().chain(buffer(WEIGHT)).chain(scratch()).collect(),
-                        move |isa, [_, _, _, p, b, s], all, info| unsafe {
+                        move |isa, [_, _, _, p, b, s], all, info| call! {
                             let layer = c_layer(c_batch(all));
                             step_momentum(isa, &layer, weight, &m, p.0, p.1, b.0, b.1, s.0, s.1, info)
                         },
@@ -364,7 +370,7 @@ macro_rules! cases {
                     case(
                         "step_rmsprop",
                         of_step().chain(of_rmsprop(WEIGHT)).chain(scratch()).collect(),
-                        move |isa, [_, _, _, p, _, _, _, s], all, info| unsafe {
+                        move |isa, [_, _, _, p, _, _, _, s], all, info| call! {
                             let (layer, state) = (c_layer(c_batch(all)), c_rmsprop(&all[4..]));
                             step_rmsprop(isa, &layer, weight, &r, p.0, p.1, &state, s.0, s.1, info)
                         },
@@ -378,7 +384,7 @@ macro_rules! cases {
                     case(
                         "step_adam",
                         of_step().chain(of_adam(WEIGHT)).chain(scratch()).collect(),
-                        move |isa, [_, _, _, p, _, _, _, s], all, info| unsafe {
+                        move |isa, [_, _, _, p, _, _, _, s], all, info| call! {
                             let (layer, state) = (c_layer(c_batch(all)), c_adam(&all[4..]));
                             step_adam(isa, &layer, weight, &a, p.0, p.1, &state, s.0, s.1, info)
                         },
@@ -391,7 +397,7 @@ macro_rules! cases {
                     case(
                         "step_adam",
                         of_bias([written("bias", 5)]).into_iter().chain(of_adam(5)).collect(),
-                        move |isa, [_, _, p, ..]: [_; 6], all, info| unsafe {
+                        move |isa, [_, _, p, ..]: [_; 6], all, info| call! {
                             let (layer, state) = (c_layer(c_bias_batch(all)), c_adam(&all[3..]));
                             step_adam(
                                 isa, &layer, bias, &a, p.0, p.1, &state, std::ptr::null_mut(), 0, info)
