@@ -4,6 +4,8 @@
 //! vectors, the last one masked. A row of tiles has as many rows as its kind and ISA like ([`Shape`]), or
 //! one, for what is left over below and for small batches.
 
+use core::num::NonZeroUsize;
+
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::Element;
 use crate::simd::Simd;
@@ -12,7 +14,7 @@ use crate::simd::Simd;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Columns of a panel: the width of a tile.
-    pub panel: usize,
+    pub panel: NonZeroUsize,
     /// Rows of a tile of `grad`.
     pub grad: usize,
     /// Rows of a tile of `moments`.
@@ -33,7 +35,8 @@ pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
         Room::Scalars32 => (4, 2, 2, 2),
         Room::Software => (1, 1, 1, 1),
     };
-    Shape { panel: vecs * S::LANES, grad, moments, sequence }
+    let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
+    Shape { panel, grad, moments, sequence }
 }
 
 /// What there is room for in registers. [`shape`] and the `_row` functions below say the sizes of tiles
