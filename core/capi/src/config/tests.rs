@@ -32,7 +32,7 @@ macro_rules! call {
 
 /// The C and the Rust coefficients of a step are the same, or are refused for the same reason, told whole.
 fn same<T: PartialEq + core::fmt::Debug>(
-    c: Result<T, (pergrad_error, pergrad_error_info)>,
+    c: Result<T, (pergrad_error, Box<pergrad_error_info>)>,
     rust: Result<T, Error>,
 ) {
     match (c, rust) {
@@ -56,13 +56,13 @@ fn same<T: PartialEq + core::fmt::Debug>(
 /// Makes coefficients, in C.
 fn made<T, C: Holds<T>>(
     make: impl FnOnce(*mut C, *mut pergrad_error_info) -> pergrad_error,
-) -> Result<C::Coeffs, (pergrad_error, pergrad_error_info)> {
+) -> Result<C::Coeffs, (pergrad_error, Box<pergrad_error_info>)> {
     let (mut coeffs, mut info) = (MaybeUninit::uninit(), MaybeUninit::uninit());
     match make(coeffs.as_mut_ptr(), info.as_mut_ptr()) {
         // SAFETY: filled, as the code says.
         PERGRAD_OK => Ok(unsafe { coeffs.assume_init() }.get().expect("made")),
         // SAFETY: likewise.
-        code => Err((code, unsafe { info.assume_init() })),
+        code => Err((code, Box::new(unsafe { info.assume_init() }))),
     }
 }
 
