@@ -26,6 +26,9 @@
  * Errors. A function that can fail returns a pergrad_error, PERGRAD_OK on success. Everything is
  * checked first: on an error nothing was written, but to *info. `info` may be NULL; otherwise an error
  * fills it with the argument's name, what it was and what was needed. On success it is left alone.
+ * Functions on arrays fail with PERGRAD_ERROR_NULL, _MISALIGNED, _LENGTH, _OVERFLOW, _OVERLAP, _ENUM, _ISA
+ * and, for a scale of 0, _HYPER; updates and steps also with _COEFFS and, if asked to, _NON_FINITE.
+ * Other errors are told at the functions.
  *
  * Fresh and resumed. With PERGRAD_START_FRESH outputs are overwritten and never read, so they may
  * hold anything. With PERGRAD_START_RESUME the fold goes on from what they hold: micro-batches, in

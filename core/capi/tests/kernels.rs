@@ -136,7 +136,12 @@ impl<T: Element> Case<T> {
             named(&|p| p[k].0 = null_mut(), PERGRAD_ERROR_NULL);
             let odd = named(&|p| p[k].0 = p[k].0.wrapping_byte_add(1), PERGRAD_ERROR_MISALIGNED);
             assert_eq!(odd, (1, align_of::<T>()), "{} {name}", self.name);
-            named(&|p| p[k].1 = usize::MAX / 2, PERGRAD_ERROR_OVERFLOW);
+            // More bytes than a slice may have, than can be counted, and past the end of all addresses.
+            let most = isize::MAX as usize / size_of::<T>();
+            for too_many in [most + 1, usize::MAX] {
+                named(&|p| p[k].1 = too_many, PERGRAD_ERROR_OVERFLOW);
+            }
+            named(&|p| p[k] = (null_mut::<T>().wrapping_sub(len), len + 1), PERGRAD_ERROR_OVERFLOW);
             // The others are as long as these say.
             if !["params", "sum", "scratch"].contains(&name) {
                 let short = named(&|p| p[k].1 = len - 1, PERGRAD_ERROR_LENGTH);
