@@ -40,6 +40,16 @@ pub struct Check {
 }
 
 impl Check {
+    /// What `kernel` gave, beside its line in `list`, which is of the form of [`LIST`].
+    pub fn against(
+        list: &str,
+        element: &'static str,
+        kernel: &'static str,
+        digest: Result<[u8; 32], Error>,
+    ) -> Self {
+        Check { element, kernel, digest, expected: expected(list, element, kernel) }
+    }
+
     /// Whether the kernel gave what the list says.
     pub fn passed(&self) -> bool {
         self.expected.is_some_and(|expected| self.digest == Ok(expected))
@@ -67,9 +77,9 @@ impl fmt::Display for Check {
 pub const LIST: &str = include_str!("../self_test.txt");
 
 /// The digest that the list has for a kernel. (By bytes: the searches of `str` can panic.)
-fn expected(element: &str, kernel: &str) -> Option<[u8; 32]> {
+fn expected(list: &str, element: &str, kernel: &str) -> Option<[u8; 32]> {
     let mut found = None;
-    for line in LIST.as_bytes().split(|&c| c == b'\n') {
+    for line in list.as_bytes().split(|&c| c == b'\n') {
         let mut words = line.split(|&c| c == b' ');
         if words.next() == Some(element.as_bytes()) && words.next() == Some(kernel.as_bytes()) {
             found = words.next().and_then(parse);
@@ -128,6 +138,20 @@ impl<T: Element> Default for Memory<T> {
     }
 }
 
+/// SHA-256 of elements as little-endian bytes, a NaN as the one that is positive, quiet and without payload:
+/// the same on every machine that computed the same.
+///
+/// ```
+/// use pergrad_core::self_test::sha256;
+/// assert_eq!(sha256(&[0.0f32 / 0.0]), sha256(&[f32::from_bits(0xffc0_0001)]));
+/// assert_ne!(sha256(&[0.0f32]), sha256(&[-0.0f32]));
+/// ```
+pub fn sha256<T: Element>(values: &[T]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    kernels::digest(&mut hash, values);
+    hash.finalize().into()
+}
+
 /// Runs every kernel on `isa` and reports each; tells whether all gave what the list says.
 pub fn self_test<'m, T: Element>(
     isa: Isa,
@@ -158,8 +182,7 @@ pub fn self_test<'m, T: Element>(
         test.values = Values::SEED;
         let ran = run(&mut test);
         let digest = test.hash.finalize_reset().into();
-        let (element, expected) = (T::NAME, expected(T::NAME, kernel));
-        let check = Check { element, kernel, digest: ran.map(|()| digest), expected };
+        let check = Check::against(LIST, T::NAME, kernel, ran.map(|()| digest));
         all &= check.passed();
         report(&check);
     }

@@ -73,15 +73,7 @@ impl<const WEIGHTS: usize, const OUTPUTS: usize> Layer<WEIGHTS, OUTPUTS> {
         let c = adam.step_coeffs(t)?;
         let layer = LayerStep::mean(Batch::new(Self::DIMS, x, dy));
         let [m, v] = &mut self.weight_state;
-        step_adam(
-            isa,
-            &layer,
-            Part::Weight,
-            &c,
-            &mut self.weight,
-            AdamState::new(m, v),
-            &mut [],
-        )?;
+        step_adam(isa, &layer, Part::Weight, &c, &mut self.weight, AdamState::new(m, v), &mut [])?;
         let [m, v] = &mut self.bias_state;
         step_adam(isa, &layer, Part::Bias, &c, &mut self.bias, AdamState::new(m, v), &mut [])
     }
@@ -140,8 +132,8 @@ impl Trainer {
         let mut random = 2_463_534_242;
         self.hidden.init(&mut random);
         self.output.init(&mut random);
-        let adam = AdamConfig::new(5e-4, Window::new(256.0)?, Window::new(2560.0)?)
-            .at_batch_size(BATCH);
+        let adam =
+            AdamConfig::new(5e-4, Window::new(256.0)?, Window::new(2560.0)?).at_batch_size(BATCH);
         let examples = data.len() / RECORD;
         let (mut t, mut position) = (0, 0);
         for number in 1..=EPOCHS {

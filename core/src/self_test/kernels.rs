@@ -28,8 +28,8 @@ pub(super) struct Test<'m, T> {
     pub(super) hash: Sha256,
 }
 
-/// Adds what a call wrote to the digest, a NaN as the one that is positive, quiet and without payload.
-fn digest<T: Element>(hash: &mut Sha256, written: &[T]) {
+/// Adds what a call wrote to the digest; see [`super::sha256`].
+pub(super) fn digest<T: Element>(hash: &mut Sha256, written: &[T]) {
     for &value in written {
         if size_of::<T>() == 4 {
             let value = value.to_f64() as f32;
