@@ -1,8 +1,8 @@
 //! The macros that stamp C functions and enumerations.
 
-/// A C function that can be refused: `fn name(arg: Type, ..) |args| { body }`, where the body takes
-/// its arguments through `args`, an [`Args`](crate::args::Args), and leaves by `?` if one is wrong. Adds the last
-/// parameter, `info`, and the error code.
+/// A C function that can be refused: `fn name(arg: Type, ..) |args| { body }`, where the body takes its
+/// arguments through `args`, an [`Args`](crate::args::Args), and leaves by `?` if one is wrong. Adds the
+/// last parameter, `info`, and the error code.
 macro_rules! face {
     ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) |$args:ident| $body:block) => {
         $(#[$meta])*

@@ -375,7 +375,6 @@ macro_rules! cases {
                             step_rmsprop(isa, &layer, weight, &r, p.0, p.1, &state, s.0, s.1, info)
                         },
                         move |isa, [x, dy, c, p, exp_avg_sq, exp_avg, momentum_buffer, s]| {
-                            // The average of a square may not be less than the square of the average.
                             let state = core::RmspropState { exp_avg_sq, exp_avg, momentum_buffer };
                             let layer = layer(batch(x, dy, c));
                             core::step_rmsprop(isa, &layer, core::Part::Weight, &r_rust, p, state, s)
