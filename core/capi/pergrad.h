@@ -57,6 +57,11 @@
 #include <stdint.h>
 
 /**
+ * Elements of memory that the self-test works in: 7 KiB of float, 14 KiB of double.
+ */
+#define PERGRAD_SELF_TEST_MEMORY 1832
+
+/**
  * What came of a call. On anything but PERGRAD_OK nothing was written.
  */
 enum pergrad_error
@@ -113,6 +118,10 @@ enum pergrad_error
      * Coefficients were not made by the step_coeffs function of their optimizer and type: `arg`.
      */
     PERGRAD_ERROR_COEFFS = 11,
+    /**
+     * A kernel does not give the promised bits on this machine: `arg`.
+     */
+    PERGRAD_ERROR_SELF_TEST = 13,
     /**
      * Another reason, of which this interface knows nothing more.
      */
@@ -865,6 +874,28 @@ typedef struct pergrad_batch_f64 {
 } pergrad_batch_f64;
 
 /**
+ * What one kernel gave in the self-test. The strings end with NUL.
+ */
+typedef struct pergrad_check {
+    /**
+     * The element type, "f32" or "f64".
+     */
+    char element[4];
+    /**
+     * The kernel.
+     */
+    char kernel[28];
+    /**
+     * SHA-256 of all that the kernel wrote.
+     */
+    uint8_t digest[32];
+    /**
+     * Whether it is the digest of the list, which is the same for every machine.
+     */
+    bool equal;
+} pergrad_check;
+
+/**
  * What a layer step steps on: the batch, and how its gradients are taken.
  */
 typedef struct pergrad_layer_step_f32 {
@@ -1095,7 +1126,7 @@ pergrad_error pergrad_adam_step_coeffs_f32(const struct pergrad_adam_config *con
                                            struct pergrad_error_info *info);
 
 /**
- *As `pergrad_adam_step_coeffs_f32()`, in double precision.
+ * As `pergrad_adam_step_coeffs_f32()`, in double precision.
  */
 pergrad_error pergrad_adam_step_coeffs_f64(const struct pergrad_adam_config *config,
                                            uint64_t t,
@@ -1175,7 +1206,7 @@ pergrad_error pergrad_momentum_step_coeffs_f32(const struct pergrad_momentum_con
                                                struct pergrad_error_info *info);
 
 /**
- *As `pergrad_momentum_step_coeffs_f32()`, in double precision.
+ * As `pergrad_momentum_step_coeffs_f32()`, in double precision.
  */
 pergrad_error pergrad_momentum_step_coeffs_f64(const struct pergrad_momentum_config *config,
                                                uint64_t t,
@@ -1228,7 +1259,7 @@ pergrad_error pergrad_rmsprop_step_coeffs_f32(const struct pergrad_rmsprop_confi
                                               struct pergrad_error_info *info);
 
 /**
- *As `pergrad_rmsprop_step_coeffs_f32()`, in double precision.
+ * As `pergrad_rmsprop_step_coeffs_f32()`, in double precision.
  */
 pergrad_error pergrad_rmsprop_step_coeffs_f64(const struct pergrad_rmsprop_config *config,
                                               uint64_t t,
@@ -1281,7 +1312,7 @@ pergrad_error pergrad_forward_f32(pergrad_isa isa,
                                   struct pergrad_error_info *info);
 
 /**
- *As `pergrad_forward_f32()`, in double precision.
+ * As `pergrad_forward_f32()`, in double precision.
  */
 pergrad_error pergrad_forward_f64(pergrad_isa isa,
                                   const struct pergrad_dims *dims,
@@ -1315,7 +1346,7 @@ pergrad_error pergrad_input_grad_f32(pergrad_isa isa,
                                      struct pergrad_error_info *info);
 
 /**
- *As `pergrad_input_grad_f32()`, in double precision.
+ * As `pergrad_input_grad_f32()`, in double precision.
  */
 pergrad_error pergrad_input_grad_f64(pergrad_isa isa,
                                      const struct pergrad_dims *dims,
@@ -1348,7 +1379,7 @@ pergrad_error pergrad_per_example_grad_f32(pergrad_isa isa,
                                            struct pergrad_error_info *info);
 
 /**
- *As `pergrad_per_example_grad_f32()`, in double precision.
+ * As `pergrad_per_example_grad_f32()`, in double precision.
  */
 pergrad_error pergrad_per_example_grad_f64(pergrad_isa isa,
                                            const struct pergrad_batch_f64 *batch,
@@ -1376,7 +1407,7 @@ pergrad_error pergrad_reduce_f32(pergrad_isa isa,
                                  struct pergrad_error_info *info);
 
 /**
- *As `pergrad_reduce_f32()`, in double precision.
+ * As `pergrad_reduce_f32()`, in double precision.
  */
 pergrad_error pergrad_reduce_f64(pergrad_isa isa,
                                  const double *rows,
@@ -1408,7 +1439,7 @@ pergrad_error pergrad_grad_f32(pergrad_isa isa,
                                struct pergrad_error_info *info);
 
 /**
- *As `pergrad_grad_f32()`, in double precision.
+ * As `pergrad_grad_f32()`, in double precision.
  */
 pergrad_error pergrad_grad_f64(pergrad_isa isa,
                                const struct pergrad_batch_f64 *batch,
@@ -1440,7 +1471,7 @@ pergrad_error pergrad_moments_f32(pergrad_isa isa,
                                   struct pergrad_error_info *info);
 
 /**
- *As `pergrad_moments_f32()`, in double precision.
+ * As `pergrad_moments_f32()`, in double precision.
  */
 pergrad_error pergrad_moments_f64(pergrad_isa isa,
                                   const struct pergrad_batch_f64 *batch,
@@ -1469,7 +1500,7 @@ pergrad_error pergrad_bias_grad_f32(pergrad_isa isa,
                                     struct pergrad_error_info *info);
 
 /**
- *As `pergrad_bias_grad_f32()`, in double precision.
+ * As `pergrad_bias_grad_f32()`, in double precision.
  */
 pergrad_error pergrad_bias_grad_f64(pergrad_isa isa,
                                     const struct pergrad_batch_f64 *batch,
@@ -1496,7 +1527,7 @@ pergrad_error pergrad_bias_moments_f32(pergrad_isa isa,
                                        struct pergrad_error_info *info);
 
 /**
- *As `pergrad_bias_moments_f32()`, in double precision.
+ * As `pergrad_bias_moments_f32()`, in double precision.
  */
 pergrad_error pergrad_bias_moments_f64(pergrad_isa isa,
                                        const struct pergrad_batch_f64 *batch,
@@ -1523,7 +1554,7 @@ pergrad_error pergrad_sq_norms_f32(pergrad_isa isa,
                                    struct pergrad_error_info *info);
 
 /**
- *As `pergrad_sq_norms_f32()`, in double precision.
+ * As `pergrad_sq_norms_f32()`, in double precision.
  */
 pergrad_error pergrad_sq_norms_f64(pergrad_isa isa,
                                    const struct pergrad_batch_f64 *batch,
@@ -1545,7 +1576,7 @@ pergrad_error pergrad_bias_sq_norms_f32(pergrad_isa isa,
                                         struct pergrad_error_info *info);
 
 /**
- *As `pergrad_bias_sq_norms_f32()`, in double precision.
+ * As `pergrad_bias_sq_norms_f32()`, in double precision.
  */
 pergrad_error pergrad_bias_sq_norms_f64(pergrad_isa isa,
                                         const struct pergrad_batch_f64 *batch,
@@ -1553,6 +1584,33 @@ pergrad_error pergrad_bias_sq_norms_f64(pergrad_isa isa,
                                         double *sq_norms,
                                         size_t sq_norms_len,
                                         struct pergrad_error_info *info);
+
+/**
+ * Whether this machine gives the promised bits: runs every kernel on fixed inputs and compares the
+ * SHA-256 of what it writes with the list that holds for every machine. PERGRAD_ERROR_SELF_TEST if
+ * one differs; `arg` is the first such kernel.
+ *
+ * memory: [PERGRAD_SELF_TEST_MEMORY], overwritten. report, unless NULL, is called for each kernel
+ * with what it gave and with context.
+ */
+pergrad_error pergrad_self_test_f32(pergrad_isa isa,
+                                    float *memory,
+                                    size_t memory_len,
+                                    void (*report)(const struct pergrad_check *check,
+                                                   void *context),
+                                    void *context,
+                                    struct pergrad_error_info *info);
+
+/**
+ * As `pergrad_self_test_f32()`, in double precision.
+ */
+pergrad_error pergrad_self_test_f64(pergrad_isa isa,
+                                    double *memory,
+                                    size_t memory_len,
+                                    void (*report)(const struct pergrad_check *check,
+                                                   void *context),
+                                    void *context,
+                                    struct pergrad_error_info *info);
 
 /**
  * One step of momentum on a layer, its gradient never stored: the bits of pergrad_grad_f32() (or
@@ -1574,7 +1632,7 @@ pergrad_error pergrad_step_momentum_f32(pergrad_isa isa,
                                         struct pergrad_error_info *info);
 
 /**
- *As `pergrad_step_momentum_f32()`, in double precision.
+ * As `pergrad_step_momentum_f32()`, in double precision.
  */
 pergrad_error pergrad_step_momentum_f64(pergrad_isa isa,
                                         const struct pergrad_layer_step_f64 *layer,
@@ -1607,7 +1665,7 @@ pergrad_error pergrad_step_rmsprop_f32(pergrad_isa isa,
                                        struct pergrad_error_info *info);
 
 /**
- *As `pergrad_step_rmsprop_f32()`, in double precision.
+ * As `pergrad_step_rmsprop_f32()`, in double precision.
  */
 pergrad_error pergrad_step_rmsprop_f64(pergrad_isa isa,
                                        const struct pergrad_layer_step_f64 *layer,
@@ -1639,7 +1697,7 @@ pergrad_error pergrad_step_adam_f32(pergrad_isa isa,
                                     struct pergrad_error_info *info);
 
 /**
- *As `pergrad_step_adam_f32()`, in double precision.
+ * As `pergrad_step_adam_f32()`, in double precision.
  */
 pergrad_error pergrad_step_adam_f64(pergrad_isa isa,
                                     const struct pergrad_layer_step_f64 *layer,
@@ -1670,7 +1728,7 @@ pergrad_error pergrad_update_momentum_f32(pergrad_isa isa,
                                           struct pergrad_error_info *info);
 
 /**
- *As `pergrad_update_momentum_f32()`, in double precision.
+ * As `pergrad_update_momentum_f32()`, in double precision.
  */
 pergrad_error pergrad_update_momentum_f64(pergrad_isa isa,
                                           const struct pergrad_momentum_coeffs_f64 *coeffs,
@@ -1702,7 +1760,7 @@ pergrad_error pergrad_update_rmsprop_f32(pergrad_isa isa,
                                          struct pergrad_error_info *info);
 
 /**
- *As `pergrad_update_rmsprop_f32()`, in double precision.
+ * As `pergrad_update_rmsprop_f32()`, in double precision.
  */
 pergrad_error pergrad_update_rmsprop_f64(pergrad_isa isa,
                                          const struct pergrad_rmsprop_coeffs_f64 *coeffs,
@@ -1734,7 +1792,7 @@ pergrad_error pergrad_update_adam_f32(pergrad_isa isa,
                                       struct pergrad_error_info *info);
 
 /**
- *As `pergrad_update_adam_f32()`, in double precision.
+ * As `pergrad_update_adam_f32()`, in double precision.
  */
 pergrad_error pergrad_update_adam_f64(pergrad_isa isa,
                                       const struct pergrad_adam_coeffs_f64 *coeffs,

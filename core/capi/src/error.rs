@@ -35,6 +35,8 @@ c_enum! {
         PERGRAD_ERROR_ENUM = 10,
         /// Coefficients were not made by the step_coeffs function of their optimizer and type: `arg`.
         PERGRAD_ERROR_COEFFS = 11,
+        /// A kernel does not give the promised bits on this machine: `arg`.
+        PERGRAD_ERROR_SELF_TEST = 13,
         /// Another reason, of which this interface knows nothing more.
         PERGRAD_ERROR_OTHER = 12,
     }
@@ -73,6 +75,7 @@ pub(crate) enum Refused {
     Overlap { arg: &'static str, other: &'static str },
     Enum { arg: &'static str, got: usize },
     Coeffs { arg: &'static str },
+    SelfTest { arg: &'static str },
 }
 
 impl From<Error> for Refused {
@@ -105,6 +108,7 @@ impl Refused {
             Refused::Overlap { .. } => PERGRAD_ERROR_OVERLAP,
             Refused::Enum { .. } => PERGRAD_ERROR_ENUM,
             Refused::Coeffs { .. } => PERGRAD_ERROR_COEFFS,
+            Refused::SelfTest { .. } => PERGRAD_ERROR_SELF_TEST,
         }
     }
 
@@ -143,7 +147,8 @@ impl Refused {
             }
             Refused::Core(Error::Overflow { arg })
             | Refused::Null { arg }
-            | Refused::Coeffs { arg } => arg,
+            | Refused::Coeffs { arg }
+            | Refused::SelfTest { arg } => arg,
             Refused::Core(_) => "",
         };
         copy(&mut info.arg, &[arg]);
@@ -152,7 +157,7 @@ impl Refused {
 }
 
 /// Copies texts one after the other, cut to leave room for the NUL at the end.
-fn copy(to: &mut [c_char], texts: &[&str]) {
+pub(crate) fn copy(to: &mut [c_char], texts: &[&str]) {
     let room = to.len().saturating_sub(1);
     let bytes = texts.iter().flat_map(|text| text.bytes());
     for (to, byte) in to.iter_mut().take(room).zip(bytes) {
@@ -198,6 +203,7 @@ fn message(code: MaybeUninit<pergrad_error>) -> &'static CStr {
         Ok(PERGRAD_ERROR_ISA) => c"this CPU or its operating system lacks the instruction set",
         Ok(PERGRAD_ERROR_ENUM) => c"an enumeration or a bool holds none of its values",
         Ok(PERGRAD_ERROR_COEFFS) => c"coefficients were not made for this optimizer and type",
+        Ok(PERGRAD_ERROR_SELF_TEST) => c"a kernel does not give the promised bits on this machine",
         Ok(PERGRAD_ERROR_OTHER) => c"refused for another reason",
         Err(_) => c"this is no error code of pergrad",
     }

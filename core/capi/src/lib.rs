@@ -63,6 +63,7 @@ mod layer;
 mod linear;
 mod moments;
 mod norms;
+mod self_test;
 mod step;
 mod update;
 
@@ -77,6 +78,7 @@ pub use layer::*;
 pub use linear::*;
 pub use moments::*;
 pub use norms::*;
+pub use self_test::*;
 pub use step::*;
 pub use update::*;
 

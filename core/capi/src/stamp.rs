@@ -40,7 +40,7 @@ macro_rules! both {
             };
         }
         stamp!([$(#[$meta])*] $single f32);
-        stamp!([#[doc = concat!("As `", stringify!($single), "()`, in double precision.")]] $double f64);
+        stamp!([#[doc = concat!(" As `", stringify!($single), "()`, in double precision.")]] $double f64);
     };
 }
 

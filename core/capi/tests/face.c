@@ -101,7 +101,7 @@ static void instruction_sets(void) {
 
 static void messages(void) {
     int code, other;
-    for (code = PERGRAD_OK; code <= PERGRAD_ERROR_OTHER + 1; code++) {
+    for (code = PERGRAD_OK; code <= PERGRAD_ERROR_SELF_TEST + 1; code++) {
         const char *message = pergrad_error_message((pergrad_error)code);
         CHECK(strlen(message) > 0);
         for (other = PERGRAD_OK; other < code; other++) {

@@ -450,6 +450,29 @@ static void OF(refusals)(pergrad_isa isa) {
 #undef MOMENTS
 }
 
+/* Counts the kernels of the self-test that give the digests of the list. */
+static void OF(count)(const pergrad_check *check, void *context) {
+    int k, any = 0;
+    for (k = 0; k < 32; k++) {
+        any |= check->digest[k];
+    }
+    CHECK(any != 0 && strlen(check->element) == 3 && strlen(check->kernel) > 3);
+    *(int *)context += check->equal ? 1 : -100;
+}
+
+static void OF(self_test)(pergrad_isa isa) {
+    static REAL memory[PERGRAD_SELF_TEST_MEMORY];
+    const size_t enough = PERGRAD_SELF_TEST_MEMORY;
+    int equal = 0;
+    DONE(OF(pergrad_self_test)(isa, memory, enough, OF(count), &equal, &info));
+    CHECK(equal == 16);
+    DONE(OF(pergrad_self_test)(isa, memory, enough, NULL, NULL, &info));
+    REFUSED(OF(pergrad_self_test)(isa, memory, enough - 1, OF(count), &equal, &info), PERGRAD_ERROR_LENGTH,
+            "memory");
+    REFUSED(OF(pergrad_self_test)(isa, NULL, enough, OF(count), &equal, &info), PERGRAD_ERROR_NULL, "memory");
+    CHECK(equal == 16);
+}
+
 static void OF(kernels)(void) {
     size_t k;
     for (k = 0; k < sizeof ISAS / sizeof ISAS[0]; k++) {
@@ -461,6 +484,7 @@ static void OF(kernels)(void) {
             OF(statistics)(ISAS[k]);
             OF(linear)(ISAS[k]);
             OF(refusals)(ISAS[k]);
+            OF(self_test)(ISAS[k]);
         } else {
             const OF(pergrad_batch) batch = OF(batch)();
             OF(soil)();

@@ -14,9 +14,10 @@ mod print;
 mod train;
 
 use core::cell::UnsafeCell;
+#[cfg(not(small))]
 use core::mem::ManuallyDrop;
 
-use pergrad_core::self_test::{Memory, self_test};
+use pergrad_core::self_test::{MEMORY, self_test};
 use pergrad_core::{Element, Isa};
 use print::{Line, print};
 
@@ -30,9 +31,9 @@ const TRAINED: &str = include_str!("../trained.txt");
 
 /// The memory of the three parts of the program, which run one after the other.
 union Parts {
-    single: ManuallyDrop<Memory<f32>>,
+    single: [f32; MEMORY],
     #[cfg(not(small))]
-    double: ManuallyDrop<Memory<f64>>,
+    double: [f64; MEMORY],
     #[cfg(not(small))]
     counts: ManuallyDrop<counts::Counts>,
     #[cfg(not(small))]
@@ -45,7 +46,7 @@ struct Arena(UnsafeCell<Parts>);
 unsafe impl Sync for Arena {}
 
 /// All static memory there is. (Every part may start from any bytes: they are numbers.)
-static ARENA: Arena = Arena(UnsafeCell::new(Parts { single: ManuallyDrop::new(Memory::new()) }));
+static ARENA: Arena = Arena(UnsafeCell::new(Parts { single: [0.0; MEMORY] }));
 
 /// Runs the program; tells whether everything was as it should be. Called once.
 fn run() -> bool {
@@ -74,8 +75,8 @@ fn run() -> bool {
 }
 
 /// The self-test, a line for each kernel.
-fn tested<T: Element>(isa: Isa, memory: &mut Memory<T>) -> bool {
-    self_test(isa, memory, |check| {
+fn tested<T: Element>(isa: Isa, memory: &mut [T]) -> bool {
+    let equal = self_test(isa, memory, |check| {
         let mut line = Line::new();
         line.text(check.element).text(" ").text(check.kernel).text(" ");
         match &check.digest {
@@ -84,7 +85,8 @@ fn tested<T: Element>(isa: Isa, memory: &mut Memory<T>) -> bool {
         };
         line.text(if check.passed() { " equal\n" } else { " NOT EQUAL\n" });
         line.print();
-    })
+    });
+    equal == Ok(true)
 }
 
 /// The training, a line for each epoch.
