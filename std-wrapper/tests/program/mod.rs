@@ -1,4 +1,5 @@
 //! The test program itself, for tests that need a process of their own.
+#![allow(unreachable_pub, reason = "shared by tests")]
 
 use std::process::Command;
 
