@@ -2,12 +2,15 @@
 //!
 //! It kills processes, not machines: a rename without a sync before it passes here too.
 
+mod program;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use pergrad::{Checkpoint, Tensor};
+use program::this_program;
 
 const ROUNDS: u64 = 100;
 
@@ -45,10 +48,9 @@ fn main() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("net.safetensors");
-    let program = std::env::current_exe().expect("its own name");
     let (mut random, mut halfway) = (0x9e37_79b9_7f4a_7c15_u64, 0);
     for round in 0..ROUNDS {
-        let mut child = Command::new(&program)
+        let mut child = this_program()
             .env("PERGRAD_SAVE_FOREVER", &path)
             .stdout(Stdio::piped())
             .spawn()
