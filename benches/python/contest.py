@@ -10,6 +10,7 @@ from itertools import repeat
 import cases
 import exact
 
+CLOCKS = {"wall": time.perf_counter_ns, "cpu": time.process_time_ns}
 MAKERS = []
 VERSIONS = {}  # what takes part, in which version
 EMPTY = {}  # by library: its cheapest call, for what a call costs at least
@@ -22,7 +23,7 @@ class Contestant:
     run: Callable[[], object]
     results: Callable[[], dict] | None = None
     reset: Callable[[], None] = lambda: None
-    power: bool = False  # computes beta^t in f32
+    f32_beta: bool = False  # holds Adam's betas in f32
     name: str = ""
     calls: int = 1
     samples: list = field(default_factory=list)  # nanoseconds a call
@@ -59,42 +60,42 @@ def check(case, contestants):
         c.reset()
         c.run()
         got = c.results() if c.results else case.results()
-        if c.power not in wants:
-            wants[c.power] = exact.want(case, c.power)
-        exact.check(f"{case.work} {case}, {c.name}", got, wants[c.power])
+        if c.f32_beta not in wants:
+            wants[c.f32_beta] = exact.want(case, c.f32_beta)
+        exact.check(f"{case.work} {case}, {c.name}", got, wants[c.f32_beta])
     case.reset()
     for c in contestants:
         c.reset()
 
 
-def timed(run, calls):
+def timed(run, calls, clock):
     """Nanoseconds a call, after one that brings the caches back."""
     run()
-    began = time.perf_counter_ns()
+    began = clock()
     for _ in repeat(None, calls):
         run()
-    return (time.perf_counter_ns() - began) / calls
+    return (clock() - began) / calls
 
 
-def race(contestants, rounds, least):
+def race(contestants, rounds, least, clock):
     """Samples of at least so many nanoseconds, all contestants in each round, taking turns to begin:
     a machine that slows down slows them all."""
     gc.collect()
     gc.disable()
     for c in contestants:
-        c.calls = max(1, round(least / timed(c.run, 1)))
-        c.calls = max(1, round(least / timed(c.run, c.calls)))
+        c.calls = max(1, round(least / timed(c.run, 1, clock)))
+        c.calls = max(1, round(least / timed(c.run, c.calls, clock)))
     for first in range(rounds):
         turn = first % len(contestants)
         for c in contestants[turn:] + contestants[:turn]:
-            c.samples.append(timed(c.run, c.calls))
+            c.samples.append(timed(c.run, c.calls, clock))
     gc.enable()
 
 
-def overheads(rounds, least):
+def overheads(*how):
     """What a call of each library costs that has next to nothing to do."""
     contestants = [Contestant(run, name=name) for name, run in EMPTY.items()]
-    race(contestants, rounds, least)
+    race(contestants, *how)
     return contestants
 
 

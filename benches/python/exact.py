@@ -9,7 +9,11 @@ Bounds are absolute, element by element, from these tolerances (one ulp is 2^-23
 | STATE  | 4 ulp | the largest value | an average: a product, a difference and a sum; beta rounded to f32 |
 | UPDATE | 8 ulp | the largest update | some ten roundings from the averages to the update |
 | PARAM  | 2 ulp | the largest parameter | the subtraction, and a learning rate that was rounded |
-| POWER  | 1 ulp of beta^t, times t/2 + 1 | 1 - beta^t | optax raises a rounded beta to the power t in f32 |
+
+and, for those that hold beta in f32 (optax and DeepSpeed),
+
+| BETA   | a quarter of an ulp | the gradient, or the second moment | 1 - beta, from half a unit of a number under 1 |
+| POWER  | 1 ulp of beta^t, times t/2 + 1 | 1 - beta^t | the power t of that beta |
 
 The error that a gradient brings goes on into what is made from it, by the derivative.
 """
@@ -19,7 +23,7 @@ import numpy as np
 from cases import BETAS, EPSILON, LR, STEP
 
 ULP = 2.0**-23
-ONE, STATE, UPDATE, PARAM = ULP, 4 * ULP, 8 * ULP, 2 * ULP
+ONE, STATE, UPDATE, PARAM, BETA = ULP, 4 * ULP, 8 * ULP, 2 * ULP, ULP / 4
 
 
 def SUM(terms):
@@ -66,19 +70,21 @@ def moments(case):
     return grad(case), (grad_sq, carried + SUM(case.batch) * grad_sq)
 
 
-def adam(case, grad, second, power):
+def adam(case, grad, second, f32_beta):
     """One step from the gradient and the second moment, each with its bound."""
     (g, g_off), (s, s_off) = grad, second
     params, exp_avg, exp_avg_sq = wide(*case.start.values())
     exp_avg += (1 - BETAS[0]) * (g - exp_avg)
     exp_avg_sq += (1 - BETAS[1]) * (s - exp_avg_sq)
     exp_avg_off, exp_avg_sq_off = (1 - BETAS[0]) * g_off, (1 - BETAS[1]) * s_off
+    if f32_beta:
+        exp_avg_off, exp_avg_sq_off = exp_avg_off + BETA * abs(g), exp_avg_sq_off + BETA * s
     rate, root = LR / (1 - BETAS[0]**STEP), np.sqrt(exp_avg_sq / (1 - BETAS[1]**STEP))
     update = rate * exp_avg / (root + EPSILON)
     # d update = update (d exp_avg / exp_avg - d exp_avg_sq / (2 exp_avg_sq)), epsilon being small.
     update_off = (rate * exp_avg_off / root + abs(update) * exp_avg_sq_off / (2 * exp_avg_sq)
                   + UPDATE * abs(update).max())
-    if power:
+    if f32_beta:
         update_off += abs(update) * (POWER(BETAS[0]) + POWER(BETAS[1]) / 2)
     params -= update
     return {
@@ -102,20 +108,20 @@ def clipped(case):
     return value, off + (SUM(case.outputs) + SUM(case.inputs)) * (abs(dy).T @ abs(x))
 
 
-def want(case, power=False):
-    """By the name of what is written: the right values and the bounds. `power`: with POWER."""
+def want(case, f32_beta=False):
+    """By the name of what is written: the right values and the bounds. `f32_beta`: with BETA and POWER."""
     work = case.work
     if work in ("grad", "clipped grad"):
         return {"grad": grad(case) if work == "grad" else clipped(case)}
     if work.startswith("moments"):
         return dict(zip(["grad", "grad_sq"], moments(case)))
     if work == "step on grad_sq":
-        return adam(case, *moments(case), power)
+        return adam(case, *moments(case), f32_beta)
     if work == "step on grad^2":
-        return adam(case, grad(case), squared(grad(case)), power)
+        return adam(case, grad(case), squared(grad(case)), f32_beta)
     if work == "adam":
         exact = (case.grad.astype(np.float64), 0.0)
-        return adam(case, exact, squared(exact), power)
+        return adam(case, exact, squared(exact), f32_beta)
     if work == "per-example gradients":
         found = np.empty((2, *case.per_example_grad.shape))
         for b, (g, off) in enumerate(gradients(case)):

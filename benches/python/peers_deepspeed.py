@@ -31,4 +31,4 @@ def adam(case):
     def reset():
         t[0] = STEP - 1
 
-    return Contestant(run, reset=reset)
+    return Contestant(run, reset=reset, f32_beta=True)

@@ -107,7 +107,7 @@ def adam(case, gradient, *inputs):
         params, (first, *_) = state
         return {"params": params, "exp_avg": first.mu, "exp_avg_sq": first.nu}
 
-    return stepping(case, f, start, results, inputs, power=True)
+    return stepping(case, f, start, results, inputs, f32_beta=True)
 
 
 @contestant("optax", "adam")
@@ -133,7 +133,7 @@ def step_sq(case):
         return params, m, v, t + 1
 
     return stepping(case, f, lambda *state: (*state, jnp.float32(STEP)),
-                    lambda state: dict(zip(case.written, state)), layer(case), power=True)
+                    lambda state: dict(zip(case.written, state)), layer(case), f32_beta=True)
 
 
 @contestant("JAX", "per-example gradients")
