@@ -4,7 +4,7 @@ Bounds are absolute, element by element, from these tolerances (one ulp is 2^-23
 
 | tolerance | size | relative to | reason |
 | --- | --- | --- | --- |
-| SUM    | 2 ulp, and a half for each root of the number of terms | the sum of the magnitudes | every order of summation is allowed: roundings add up like a random walk; the 2 are for products and squares rounded before |
+| SUM    | 2 ulp, and one times the root of the number of terms | the sum of the magnitudes | every order of summation is allowed. One after the other is the worst: a random walk of steps up to half an ulp of a sum that grows, of which this is six standard deviations (a matrix has millions of such sums). The 2 are for products and squares rounded before |
 | ONE    | 1 ulp | the value | one product, rounded once to half an ulp |
 | STATE  | 4 ulp | the largest value | an average: a product, a difference and a sum; beta rounded to f32 |
 | UPDATE | 8 ulp | the largest update | some ten roundings from the averages to the update |
@@ -27,7 +27,7 @@ ONE, STATE, UPDATE, PARAM, BETA = ULP, 4 * ULP, 8 * ULP, 2 * ULP, ULP / 4
 
 
 def SUM(terms):
-    return ULP * (2 + 0.5 * terms**0.5)
+    return ULP * (2 + terms**0.5)
 
 
 def POWER(beta):

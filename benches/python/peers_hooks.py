@@ -69,7 +69,10 @@ if DPOptimizer:
 
     @contestant("Opacus", "clipped grad")
     def clipped(case):
-        """Its hook, and its optimizer's clipping."""
+        """Its hook, and its optimizer's clipping. Not where an example's gradient has a million
+        elements: PyTorch's norm of so many is off by 1e-5, of four million by 3e-4, too much for us."""
+        if case.outputs * case.inputs >= 1 << 20:
+            return None
         a, layer = shared(case), linear(case)
         weight = layer.weight
         optimizer = DPOptimizer(torch.optim.SGD([weight], lr=1.0), noise_multiplier=0.0,
