@@ -1,7 +1,38 @@
 //! Updates and layer steps, with coefficients that were made, or not.
 
-use super::caller::Use::{Optional, Read, Scratch, Written};
-use super::*;
+use std::mem::MaybeUninit;
+
+use pergrad_capi::*;
+use pergrad_core::{
+    AdamConfig, AdamState, AmsGrad, LayerStep, NonFinite, Part, RmspropConfig, RmspropState,
+    SecondMoment,
+};
+use pergrad_fuzz::support::values::Real;
+
+use super::arrays::Use::{self, Optional, Read, Scratch, Written};
+use super::caller::Caller;
+use super::config;
+use super::layer::*;
+
+/// Coefficients as they were made, or memory that holds none: any bits, or those of others.
+macro_rules! lend_coeffs {
+    ($c:ident, $T:ident, $coeffs:ident) => {{
+        let mut coeffs = $coeffs;
+        if $c.odd(1) != 0 {
+            coeffs.opaque =
+                std::array::from_fn(|_| MaybeUninit::new($T::from_bits($c.source.any())));
+            let flipped = coeffs.made ^ (4 ^ 8) as u32; // of the other element type
+            let of_others = [*b"\x91mom", *b"\x92rms", *b"\x93ada"];
+            let of_other = u32::from_be_bytes($c.source.pick(&of_others)) ^ size_of::<$T>() as u32;
+            let any = $c.source.any();
+            let made = $c.source.pick(&[flipped, of_other, 0, u32::MAX, any]);
+            // What says that it was made, but was not, is the caller's fault.
+            coeffs.made = if made == coeffs.made { !made } else { made };
+            $c.refusals.push(pergrad_error::PERGRAD_ERROR_COEFFS);
+        }
+        $c.lend(coeffs)
+    }};
+}
 
 /// The two functions of an optimizer: with the gradient in memory, or with a layer.
 pub fn momentum<T: Real>(c: &mut Caller<'_, '_>) {
