@@ -77,9 +77,11 @@ impl Caller<'_, '_> {
             } else if inner.is_some_and(|(inner, _)| inner == k) {
                 continue;
             } else if let Some((inner, _)) = inner.filter(|&(_, outer)| outer == k) {
-                let apart = !self.wrong && [k, inner].iter().any(|&k| uses[k] != Use::Read);
+                let written = [k, inner].iter().any(|&k| uses[k] != Use::Read);
+                let over = if written { self.wrong > 0 && self.source.flag() } else { true };
+                self.wrong -= usize::from(written && over);
                 let at = self.source.upto(len);
-                let at = if apart { len } else { self.source.pick(&[len, len - 1, 0, at]) };
+                let at = if over { self.source.pick(&[len - 1, 0, at]) } else { len };
                 let of_both = len.max(at + c[inner].1);
                 let start: *mut T = self.lend_array(of_both, lead);
                 c[inner].0 = start.wrapping_add(at);

@@ -15,8 +15,8 @@ const FILL: u8 = 0xa5;
 
 pub struct Caller<'s, 'a> {
     pub source: &'s mut Source<'a>,
-    /// Whether anything may be wrong with what is given.
-    pub wrong: bool,
+    /// How many things may yet be wrong with what is given.
+    pub wrong: usize,
     /// The errors that the call may return; it must return one of them, if there are any.
     pub refusals: Vec<pergrad_error>,
     pub lent: Vec<Block>,
@@ -57,14 +57,20 @@ impl Drop for Block {
 
 impl<'s, 'a> Caller<'s, 'a> {
     pub fn new(source: &'s mut Source<'a>) -> Self {
-        let wrong = source.flag();
+        let wrong = source.pick(&[0, 1, 1, 3]);
         Caller { source, wrong, refusals: Vec::new(), lent: Vec::new(), info: None }
     }
 
-    /// 0, or seldom up to `kinds` where something is wrong.
+    /// 0, or seldom up to `kinds` where something is to be wrong.
     pub fn odd(&mut self, kinds: usize) -> usize {
-        match self.wrong.then(|| self.source.any::<u8>()) {
-            Some(k @ 224..) => 1 + usize::from(k) % kinds,
+        if self.wrong == 0 {
+            return 0;
+        }
+        match self.source.any::<u8>() {
+            k @ 224.. => {
+                self.wrong -= 1;
+                1 + usize::from(k) % kinds
+            }
             _ => 0,
         }
     }

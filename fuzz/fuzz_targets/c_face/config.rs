@@ -27,7 +27,7 @@ fn window(c: &mut Caller<'_, '_>) -> (pergrad_window, Window) {
     let (by, make) = c.choice(&[Window::new as fn(f64) -> _, Window::from_beta]);
     let mut value = c.source.real();
     if make(value).is_err() {
-        if c.wrong {
+        if c.odd(1) != 0 {
             c.refusals.push(pergrad_error::PERGRAD_ERROR_HYPER);
         } else {
             value = if make(7.0).is_ok() { 7.0 } else { 0.75 };
