@@ -17,6 +17,8 @@ for name in ["OMP", "MKL", "OPENBLAS", "NUMEXPR"]:
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+PEERS = ["peers_numpy", "peers_torch", "peers_hooks", "peers_jax"]
+
 
 def options():
     parser = argparse.ArgumentParser(prog="run", description=__doc__.split(". `run`")[0])
@@ -28,6 +30,7 @@ def options():
     parser.add_argument("--cpu", type=int, help="to stay on; else the last one")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall",
                         help="cpu: processor time, for a machine that others use")
+    parser.add_argument("--deepspeed", action="store_true", help="with DeepSpeed's Adam")
     parser.add_argument("--library", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--results", type=Path, required=True, help=argparse.SUPPRESS)
     found = parser.parse_args()
@@ -75,17 +78,19 @@ def main():
     import exact
     import ours
 
+    exact.refuses()
     library = capi.Library(asked.library, asked.isa)
     ours.enter(library)
-    for peers in ["peers_numpy", "peers_torch", "peers_hooks", "peers_deepspeed", "peers_jax"]:
+    for peers in PEERS + ["peers_deepspeed"] * asked.deepspeed:
         try:
             __import__(peers)
         except ModuleNotFoundError as error:
             print(f"left out: {peers}, since {error.name} is not installed")
 
+    mkl = f"; MKL: {os.environ.get('PEERS_MKL', 'as it is')}" if "PyTorch" in contest.VERSIONS else ""
     versions = ", ".join(f"{name} {version}" for name, version in contest.VERSIONS.items())
     print(f"{cpu_name()}; {date.today()}; f32, one thread; pergrad on {library.isa_name}")
-    print(f"{versions}; Python {platform.python_version()}; MKL: {os.environ.get('PEERS_MKL', 'as it is')}")
+    print(f"{versions}; Python {platform.python_version()}{mkl}")
     print(f"medians of {asked.rounds} rounds of {asked.least:g} ms, {asked.clock} clock; B x J x I, B x T x J x I, B x n or n\n")
 
     how = asked.rounds, asked.least * 1e6, contest.CLOCKS[asked.clock]

@@ -153,3 +153,16 @@ def check(who, got, want):
             allowed = np.broadcast_to(off, right.shape)[at]
             raise Wrong(f"{who}: {name}{list(at)} is {value[at]!r}; float64 has {right[at]!r}, and "
                         f"{allowed:.2g} is allowed; {bad.sum()} of {bad.size} are wrong")
+
+
+def refuses():
+    """That `check` tells right from wrong, before anything rests on it."""
+    right = np.array([1.0, -2.0])
+    want = {"a": (right, 1e-6)}
+    check("right", {"a": right.astype(np.float32)}, want)
+    for wrong in ([1, -2.00001], [np.nan, -2], [1, np.inf], [1], [[1, -2]]):
+        try:
+            check("wrong", {"a": np.array(wrong, np.float32)}, want)
+        except Wrong:
+            continue
+        raise AssertionError(f"{wrong} passes for {right}")

@@ -1,10 +1,6 @@
-"""DeepSpeed's Adam, which it compiles when it is first loaded. Only where it was asked for."""
+"""DeepSpeed's Adam, which it compiles when it is first loaded."""
 
-import os
 from importlib.metadata import version
-
-if "PEERS_DEEPSPEED" not in os.environ:
-    raise ModuleNotFoundError(name="deepspeed")
 
 from deepspeed.ops.op_builder.cpu import CPUAdamBuilder
 

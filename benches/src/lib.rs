@@ -14,6 +14,10 @@
 //! limit it is held against (with `PERGRAD_BENCH_CLOCK=cpu` in processor time, for a busy machine);
 //! `cargo bench -p pergrad-bench -- --test` runs everything once, on small
 //! shapes; `cargo run --release -p pergrad-bench --bin report` turns the results into ratios.
+//!
+//! Peers in Python (PyTorch, JAX with optax, NumPy, BackPACK, Opacus, on request DeepSpeed) stand beside
+//! the C face in `python/`: `benches/python/run` installs them and prints its own table; `--quick` runs
+//! everything once, on small shapes.
 
 pub mod buf;
 pub mod case;
