@@ -40,8 +40,12 @@ def options():
 
 
 def stay(cpu):
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0)) if cpu is None else cpu})
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    mine = os.sched_getaffinity(0)
+    if cpu not in {None, *mine}:
+        sys.exit(f"--cpu {cpu}: this process may run on {sorted(mine)}")
+    os.sched_setaffinity(0, {max(mine) if cpu is None else cpu})
 
 
 def cpu_name():

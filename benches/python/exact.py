@@ -151,7 +151,7 @@ def check(who, got, want):
         if bad.any():
             at = tuple(int(k) for k in np.argwhere(bad)[0])
             allowed = np.broadcast_to(off, right.shape)[at]
-            raise Wrong(f"{who}: {name}{list(at)} is {value[at]!r}; float64 has {right[at]!r}, and "
+            raise Wrong(f"{who}: {name}{list(at)} is {value[at]}; float64 has {right[at]}, and "
                         f"{allowed:.2g} is allowed; {bad.sum()} of {bad.size} are wrong")
 
 
