@@ -54,6 +54,13 @@ WORKS = {
 }
 
 
+def name(shape):
+    """As people write it: the steps of a layer are told where there are several."""
+    if len(shape) == 4 and shape[1] == 1:
+        shape = (shape[0], *shape[2:])
+    return " x ".join(map(str, shape))
+
+
 class Case:
     """A work on one shape: inputs, outputs, and where what is updated in place starts.
 
@@ -109,5 +116,4 @@ class Case:
         return {name: getattr(self, name) for name in self.written}
 
     def __str__(self):
-        return " x ".join(str(extent) for k, extent in enumerate(self.shape)
-                          if not (len(self.shape) == 4 and k == 1 and extent == 1))
+        return name(self.shape)

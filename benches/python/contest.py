@@ -102,6 +102,5 @@ def overheads(*how):
 def select(pattern, quick):
     for work, (shapes, small, _) in cases.WORKS.items():
         for shape in small if quick else shapes:
-            name = " x ".join(map(str, shape))
-            if pattern.search(f"{work} {name.replace(' x 1 x ', ' x ', 1)}"):
+            if pattern.search(f"{work} {cases.name(shape)}"):
                 yield work, shape
