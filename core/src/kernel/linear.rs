@@ -129,7 +129,7 @@ fn run_input_grad<T: Element>(
         weights: core::ptr::null(),
     };
     let out = Out { p: dx.as_mut_ptr(), stride: inputs };
-    let ends = Ends { start: from, scale: None };
+    let ends = Ends { start: from, ..Ends::FRESH };
     let mut kernel = GradKernel { whole: ends, ends, out };
     let Some(rows) = dx.len().checked_div(inputs) else { return };
     // SAFETY: the lengths of dy, weight and dx were checked against the extents.
