@@ -154,6 +154,8 @@ mod isa;
 mod kernel;
 mod optim;
 pub mod reference;
+#[cfg(feature = "self-test")]
+pub mod self_test;
 pub mod simd;
 mod state;
 

@@ -15,12 +15,16 @@ pub(crate) mod avx2;
 #[cfg(x86_simd)]
 pub(crate) mod avx512;
 pub(crate) mod fma;
+mod loops;
 pub(crate) mod portable;
+#[cfg(arm_vfp)]
+mod vfp;
 
 #[cfg(x86_simd)]
 pub use avx2::Avx2;
 #[cfg(x86_simd)]
 pub use avx512::Avx512;
+pub(crate) use loops::{AdamLoop, Loops, TileLoop};
 pub use portable::Portable;
 
 /// Lanes of the reductions along a contiguous axis, on every ISA and for both types.
@@ -39,6 +43,8 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     const LANES: usize;
     /// Vector registers of the architecture, from which kernels choose their tiles.
     const REGISTERS: usize;
+    /// Inner loops in assembly, where the compiler cannot be told to use the instructions.
+    const LOOPS: Option<Loops<T>> = None;
 
     /// `x` in every lane.
     fn splat(self, x: T) -> Self::V;
@@ -83,11 +89,11 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
         let _ = p;
     }
 
-    /// The sums of four accumulators of 16 lanes in `G` vectors each: lanes `l` and `l + 8` are added,
-    /// then `+ 4`, `+ 2`, `+ 1`.
+    /// The sums of `N` (at most 4) accumulators of 16 lanes in `G` vectors each: lanes `l` and `l + 8` are
+    /// added, then `+ 4`, `+ 2`, `+ 1`.
     #[inline(always)]
-    fn sum_lanes<const G: usize>(self, lanes: &[[Self::V; G]; 4]) -> [T; 4] {
-        let mut sums = [T::ZERO; 4];
+    fn sum_lanes<const N: usize, const G: usize>(self, lanes: &[[Self::V; G]; N]) -> [T; N] {
+        let mut sums = [T::ZERO; N];
         for (sum, lanes) in sums.iter_mut().zip(lanes) {
             let mut a = [T::ZERO; REDUCTION_LANES];
             for (g, v) in lanes.iter().enumerate() {
@@ -128,4 +134,29 @@ fn add_half<T: Element, const H: usize>(a: &mut [T; REDUCTION_LANES]) {
     for l in 0..H {
         a[l] = a[l] + a[l + H];
     }
+}
+
+/// `N <= 4` accumulators as four, for backends that add up four at a time: the others are copies, computed
+/// for nothing.
+#[cfg(x86_simd)]
+#[inline(always)]
+fn four_of<V: Copy, const N: usize>(lanes: &[V; N]) -> [V; 4] {
+    const { assert!(1 <= N && N <= 4) }
+    let mut four = [lanes[0]; 4];
+    for (four, lane) in four.iter_mut().zip(lanes) {
+        *four = *lane;
+    }
+    four
+}
+
+/// The first `N <= 4`.
+#[cfg(x86_simd)]
+#[inline(always)]
+fn first_of<T: Copy, const N: usize>(four: [T; 4]) -> [T; N] {
+    const { assert!(1 <= N && N <= 4) }
+    let mut first = [four[0]; N];
+    for (first, sum) in first.iter_mut().zip(four) {
+        *first = sum;
+    }
+    first
 }

@@ -36,6 +36,7 @@
 //!   into the variance of the per-example gradients.
 //! * [`Momentum`], [`Rmsprop`], [`Adam`] step one tensor; [`LayerOptimizer`] steps a whole layer, from
 //!   gradients or straight from the batch.
+//! * [`self_test()`]: whether this machine gives the promised bits.
 //! * [`core`]: the kernels over slices, for those who bring their own memory.
 //!
 //! # Same bits everywhere
@@ -59,6 +60,7 @@ mod ndarray;
 mod optimizer;
 mod parallel;
 mod scratch;
+mod self_test;
 mod statistics;
 mod tensor;
 
@@ -67,6 +69,7 @@ pub use error::Error;
 pub use isa::isa;
 pub use linear::Linear;
 pub use optimizer::{Adam, Adaptive, LayerOptimizer, Momentum, Optimizer, Rmsprop, Rule};
+pub use self_test::{Check, self_test};
 pub use statistics::{Moments, MomentsSum, population_variance, sample_variance};
 pub use tensor::Tensor;
 

@@ -168,6 +168,11 @@ impl<T: Element> Forward<'_, T> {
             let w = self.weight.add(j * self.inputs);
             let mut sums = [[[s.splat(T::ZERO); G]; C]; R];
             let mut i = 0;
+            if let (Some(loops), 1, 1) = (S::LOOPS, R, C) {
+                let blocks = self.inputs / REDUCTION_LANES;
+                (loops.dot)(x, w, blocks, sums.as_mut_ptr().cast());
+                i = blocks * REDUCTION_LANES;
+            }
             while i + REDUCTION_LANES <= self.inputs {
                 for g in 0..G {
                     let at = i + g * S::LANES;
@@ -200,12 +205,7 @@ impl<T: Element> Forward<'_, T> {
                 }
             }
             for r in 0..R {
-                // C <= 4: some of the four are copies, computed for nothing.
-                let mut lanes = [sums[r][0]; 4];
-                for (lanes, sums) in lanes.iter_mut().zip(&sums[r]) {
-                    *lanes = *sums;
-                }
-                let finished = s.sum_lanes(&lanes);
+                let finished = s.sum_lanes(&sums[r]);
                 for c in 0..C {
                     self.finish(row + r, j + c, finished[c]);
                 }
@@ -314,7 +314,8 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
             (32, 2) => job.all::<S, 3, 4, 2>(s, rows),
             (_, 1) => job.all::<S, 3, 4, 1>(s, rows),
             (_, 2) => job.all::<S, 2, 3, 2>(s, rows),
-            _ => job.all::<S, 1, 3, 4>(s, rows),
+            (_, 4) => job.all::<S, 1, 3, 4>(s, rows),
+            _ => job.all::<S, 1, 1, REDUCTION_LANES>(s, rows),
         }
     }
 }

@@ -146,6 +146,12 @@ impl<T: Element> Columns<T> {
         S: Simd<T>,
     {
         let mut k = 0;
+        if let (Some(loops), 1, None, None) = (S::LOOPS, self.steps, self.dy, self.weight) {
+            let blocks = columns / REDUCTION_LANES;
+            // SAFETY: so many blocks of columns are inside; G vectors are 16 lanes.
+            unsafe { (loops.dot)(self.x, self.x, blocks, lanes.as_mut_ptr().cast()) }
+            k = blocks * REDUCTION_LANES;
+        }
         while k < columns {
             // SAFETY: the rest of the columns is inside.
             unsafe { self.square(s, k, columns - k, lanes) }
@@ -194,7 +200,7 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
                 };
                 row(dy, weight).square_all(s, dims.outputs, &mut lanes_dy);
                 row(x, None).square_all(s, dims.inputs, &mut lanes);
-                let [dy, x, ..] = s.sum_lanes(&[lanes_dy, lanes, lanes, lanes]);
+                let [dy, x] = s.sum_lanes(&[lanes_dy, lanes]);
                 dy * x
             } else {
                 for j in 0..dims.used_outputs() {
@@ -208,7 +214,7 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
                     };
                     columns.square_all(s, dims.inputs, &mut lanes);
                 }
-                s.sum_lanes(&[lanes; 4])[0]
+                s.sum_lanes(&[lanes])[0]
             }
         };
         *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
@@ -239,7 +245,7 @@ unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
         let mut lanes = [s.splat(T::ZERO); G];
         // SAFETY: example b is inside dy.
         unsafe { columns.square_all(s, dims.used_outputs(), &mut lanes) }
-        let square = s.sum_lanes(&[lanes; 4])[0];
+        let square = s.sum_lanes(&[lanes])[0];
         *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
     }
 }
@@ -260,7 +266,8 @@ pub(crate) unsafe fn run_sq_norms<T: Element, S: Simd<T>>(
         match REDUCTION_LANES / S::LANES {
             1 => weight_norms::<T, S, 1>(s, batch, from, norms),
             2 => weight_norms::<T, S, 2>(s, batch, from, norms),
-            _ => weight_norms::<T, S, 4>(s, batch, from, norms),
+            4 => weight_norms::<T, S, 4>(s, batch, from, norms),
+            _ => weight_norms::<T, S, REDUCTION_LANES>(s, batch, from, norms),
         }
     }
 }
@@ -281,7 +288,8 @@ pub(crate) unsafe fn run_bias_sq_norms<T: Element, S: Simd<T>>(
         match REDUCTION_LANES / S::LANES {
             1 => bias_norms::<T, S, 1>(s, batch, from, norms),
             2 => bias_norms::<T, S, 2>(s, batch, from, norms),
-            _ => bias_norms::<T, S, 4>(s, batch, from, norms),
+            4 => bias_norms::<T, S, 4>(s, batch, from, norms),
+            _ => bias_norms::<T, S, REDUCTION_LANES>(s, batch, from, norms),
         }
     }
 }

@@ -4,6 +4,8 @@
 //! vectors, the last one masked. A row of tiles has as many rows as its kind and ISA like ([`Shape`]), or
 //! one, for what is left over below and for small batches.
 
+use core::num::NonZeroUsize;
+
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::Element;
 use crate::simd::Simd;
@@ -12,7 +14,7 @@ use crate::simd::Simd;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Columns of a panel: the width of a tile.
-    pub panel: usize,
+    pub panel: NonZeroUsize,
     /// Rows of a tile of `grad`.
     pub grad: usize,
     /// Rows of a tile of `moments`.
@@ -27,17 +29,38 @@ pub struct Shape {
 /// None; dispatched functions are unsafe all alike.
 #[inline(always)]
 pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
-    let many = S::REGISTERS >= 32;
-    Shape {
-        panel: PANEL_VECS * S::LANES,
-        grad: 6,
-        moments: if many { 6 } else { 3 },
-        sequence: if many { 4 } else { 2 },
-    }
+    let (vecs, grad, moments, sequence) = match Room::of::<T, S>() {
+        Room::Vectors32 => (2, 6, 6, 4),
+        Room::Vectors16 => (2, 6, 3, 2),
+        Room::Scalars32 => (4, 2, 2, 2),
+        Room::Software => (1, 1, 1, 1),
+    };
+    let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
+    Shape { panel, grad, moments, sequence }
 }
 
-/// Vectors in a panel.
-const PANEL_VECS: usize = 2;
+/// What there is room for in registers. [`shape`] and the `_row` functions below say the sizes of tiles
+/// for each.
+enum Room {
+    Vectors32,
+    Vectors16,
+    /// One element a register, as on a Cortex-M4F.
+    Scalars32,
+    /// Floating point in software: larger tiles would only be larger.
+    Software,
+}
+
+impl Room {
+    #[inline(always)]
+    const fn of<T: Element, S: Simd<T>>() -> Self {
+        match (S::LANES, S::REGISTERS) {
+            (1, 32) => Room::Scalars32,
+            (1, _) => Room::Software,
+            (_, 32) => Room::Vectors32,
+            _ => Room::Vectors16,
+        }
+    }
+}
 
 /// A row of tiles.
 #[derive(Clone, Copy)]
@@ -84,46 +107,48 @@ trait Tile<T: Element> {
         S: Simd<T>;
 }
 
-/// The tiles of one row, for one number of rows.
+/// The tiles of one row, for one number of rows and panels of `VECS` vectors.
 ///
 /// # Safety
 /// `src` of the row is readable and its outputs are writable for all its tiles.
 #[inline(always)]
-unsafe fn tiles<T, S, K, const ROWS: usize, const WEIGHTED: bool>(s: S, row: &Row<T>)
-where
+unsafe fn tiles<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
+    s: S,
+    row: &Row<T>,
+) where
     T: Element,
     S: Simd<T>,
     K: Tile<T>,
 {
-    let panel = PANEL_VECS * S::LANES;
+    let panel = VECS * S::LANES;
     let mut src = row.src;
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
-        if ROWS == 1 && row.panel_stride == panel {
+        if ROWS == 1 && VECS == 2 && row.panel_stride == panel {
             // Panels lie side by side: a single row is wide instead.
             while c + 2 * panel <= row.columns {
                 row.fetch_ahead::<S, ROWS>(s, c, 2 * panel);
-                K::tile::<S, ROWS, { 2 * PANEL_VECS }, false, WEIGHTED>(s, src, 2 * panel, row, c);
+                K::tile::<S, ROWS, 4, false, WEIGHTED>(s, src, 2 * panel, row, c);
                 src = src.columns(2 * panel);
                 c += 2 * panel;
             }
         }
         while c + panel <= row.columns {
             row.fetch_ahead::<S, ROWS>(s, c, panel);
-            K::tile::<S, ROWS, PANEL_VECS, false, WEIGHTED>(s, src, panel, row, c);
+            K::tile::<S, ROWS, VECS, false, WEIGHTED>(s, src, panel, row, c);
             src = src.columns(row.panel_stride);
             c += panel;
         }
         if c < row.columns {
             row.fetch_ahead::<S, ROWS>(s, c, row.columns - c);
         }
-        if c + S::LANES <= row.columns {
+        while VECS > 1 && c + S::LANES <= row.columns {
             K::tile::<S, ROWS, 1, false, WEIGHTED>(s, src, S::LANES, row, c);
             src = src.columns(S::LANES);
             c += S::LANES;
         }
-        if c < row.columns {
+        if S::LANES > 1 && c < row.columns {
             K::tile::<S, ROWS, 1, true, WEIGHTED>(s, src, row.columns - c, row, c);
         }
     }
@@ -156,7 +181,7 @@ const LINE: usize = 64;
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-unsafe fn any_tiles<T, S, K, const ROWS: usize>(s: S, row: &Row<T>)
+unsafe fn any_tiles<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>)
 where
     T: Element,
     S: Simd<T>,
@@ -165,10 +190,10 @@ where
     // SAFETY: by contract.
     unsafe {
         match (row.rows == ROWS, row.src.weights.is_null()) {
-            (true, true) => tiles::<T, S, K, ROWS, false>(s, row),
-            (true, false) => tiles::<T, S, K, ROWS, true>(s, row),
-            (false, true) => tiles::<T, S, K, 1, false>(s, row),
-            (false, false) => tiles::<T, S, K, 1, true>(s, row),
+            (true, true) => tiles::<T, S, K, ROWS, VECS, false>(s, row),
+            (true, false) => tiles::<T, S, K, ROWS, VECS, true>(s, row),
+            (false, true) => tiles::<T, S, K, 1, VECS, false>(s, row),
+            (false, false) => tiles::<T, S, K, 1, VECS, true>(s, row),
         }
     }
 }
@@ -236,7 +261,13 @@ impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
 #[inline(always)]
 pub(crate) unsafe fn grad_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
-    unsafe { any_tiles::<T, S, GradTile, 6>(s, row) }
+    unsafe {
+        match Room::of::<T, S>() {
+            Room::Vectors32 | Room::Vectors16 => any_tiles::<T, S, GradTile, 6, 2>(s, row),
+            Room::Scalars32 => any_tiles::<T, S, GradTile, 2, 4>(s, row),
+            Room::Software => any_tiles::<T, S, GradTile, 1, 1>(s, row),
+        }
+    }
 }
 
 /// A row of tiles of `moments` with one step.
@@ -247,10 +278,11 @@ pub(crate) unsafe fn grad_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
 pub(crate) unsafe fn moments_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
-        if S::REGISTERS >= 32 {
-            any_tiles::<T, S, MomentsTile<false>, 6>(s, row);
-        } else {
-            any_tiles::<T, S, MomentsTile<false>, 3>(s, row);
+        match Room::of::<T, S>() {
+            Room::Vectors32 => any_tiles::<T, S, MomentsTile<false>, 6, 2>(s, row),
+            Room::Vectors16 => any_tiles::<T, S, MomentsTile<false>, 3, 2>(s, row),
+            Room::Scalars32 => any_tiles::<T, S, MomentsTile<false>, 2, 4>(s, row),
+            Room::Software => any_tiles::<T, S, MomentsTile<false>, 1, 1>(s, row),
         }
     }
 }
@@ -263,10 +295,11 @@ pub(crate) unsafe fn moments_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
 pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
-        if S::REGISTERS >= 32 {
-            any_tiles::<T, S, MomentsTile<true>, 4>(s, row);
-        } else {
-            any_tiles::<T, S, MomentsTile<true>, 2>(s, row);
+        match Room::of::<T, S>() {
+            Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 4, 2>(s, row),
+            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 2, 2>(s, row),
+            Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 4>(s, row),
+            Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1>(s, row),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! that hold for a whole call.
 
 use crate::optim::DecayCoeff;
-use crate::simd::Simd;
+use crate::simd::{AdamLoop, Simd};
 use crate::state::{AdamState, RmspropState};
 use crate::{AdamCoeffs, AmsGrad, Element, MomentumCoeffs, MomentumForm, RmspropCoeffs};
 
@@ -25,6 +25,22 @@ trait Rule<T: Element>: Copy {
         grad: S::V,
         second: S::V,
     ) -> u32;
+
+    /// Updates and stores parameters `at .. at + n` in one go, if the backend has a loop for that (`second`
+    /// may be null); tells whether it did.
+    ///
+    /// # Safety
+    /// The elements are inside the arrays.
+    #[inline(always)]
+    unsafe fn stretch<S: Simd<T>>(
+        self,
+        _at: usize,
+        _n: usize,
+        _grad: *const T,
+        _second: *const T,
+    ) -> bool {
+        false
+    }
 }
 
 /// Parameters to update: `rows` stretches of `n`, `stride` apart, from `at` on.
@@ -86,6 +102,12 @@ where
             let grad = run.grad.add(r * run.grad_stride);
             let second = run.second.wrapping_add(r * run.grad_stride);
             let mut k = 0;
+            if WRITE {
+                let second = if SECOND { second } else { core::ptr::null() };
+                if rule.stretch::<S>(at, run.n, grad, second) {
+                    continue;
+                }
+            }
             while k + S::LANES <= run.n {
                 let g = s.load(grad.add(k));
                 let sq = if SECOND { s.load(second.add(k)) } else { g };
@@ -358,6 +380,47 @@ impl<T: Element> Rule<T> for Adam<'_, T> {
             let p = s.fma(s.splat(-c.step), q, p);
             finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn stretch<S: Simd<T>>(
+        self,
+        at: usize,
+        n: usize,
+        grad: *const T,
+        second: *const T,
+    ) -> bool {
+        let Adam(c, arrays) = self;
+        let Some(loops) = S::LOOPS else { return false };
+        let (decayed, minus_decay) = match c.decay {
+            DecayCoeff::None => (0, T::ZERO),
+            DecayCoeff::Decoupled(d) => (1, -d),
+            DecayCoeff::Coupled(_) => return false,
+        };
+        let averages = c.alpha != T::ONE && c.alpha_sq != T::ONE;
+        if !averages || c.amsgrad != AmsGrad::Off || c.nesterov || c.maximize {
+            return false;
+        }
+        // SAFETY: at .. at + n is inside the arrays by contract.
+        unsafe {
+            (loops.adam)(&AdamLoop {
+                n,
+                params: arrays.params.add(at),
+                exp_avg: arrays.exp_avg.add(at),
+                exp_avg_sq: arrays.exp_avg_sq.add(at),
+                grad,
+                second,
+                decayed,
+                alpha: c.alpha,
+                alpha_sq: c.alpha_sq,
+                scale_sq: c.scale_sq,
+                eps_inside: c.eps_inside,
+                eps_outside: c.eps_outside,
+                minus_step: -c.step,
+                minus_decay,
+            });
+        }
+        true
     }
 }
 

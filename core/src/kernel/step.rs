@@ -11,7 +11,7 @@ use core::mem::MaybeUninit;
 use super::moments::source;
 use super::row::{Row, Shape};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
-use super::sweep::{PAGE, RowKernel, sweep};
+use super::sweep::{CACHES, PAGE, RowKernel, sweep};
 use super::tile::{Ends, Out};
 use super::update::{NonFinite, Optimizer};
 use crate::dims::check;
@@ -194,12 +194,12 @@ pub fn step_adam<T: Element>(
 }
 
 /// Elements of the sums of a row of tiles, on the stack.
-const SUMS: usize = 6 * 64;
+const SUMS: usize = if CACHES { 6 * 64 } else { 2 * 64 };
 
 /// Up to so many `(b, t)` the time goes into the parameters: they are walked in runs of one row, as
 /// memory likes it, at the cost of loading `x` more often. (Half of it without `grad_sq`, whose single
 /// rows have too few sums at a time to keep the multipliers busy.)
-const SHALLOW: usize = 16;
+const SHALLOW: usize = if CACHES { 16 } else { 0 };
 
 /// Prefetching a tile's parameters pays from so many `(b, t)` on, if the rows are pages apart.
 const DEEP: usize = 32;
@@ -265,7 +265,7 @@ where
     }
 
     fn most_columns(rows: usize) -> usize {
-        SUMS / rows
+        SUMS / rows.max(1) // no panic even for the compiler
     }
 
     fn block(&mut self, _first: bool, _last: bool) {}

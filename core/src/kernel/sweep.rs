@@ -29,6 +29,10 @@ pub(crate) const PAGE: usize = 4 << 10;
 /// Up to so many `(b, t)` the output is walked row by row.
 const FEW: usize = 4;
 
+/// Whether to think of caches: where there are no vectors there are hardly any. Nothing is packed then, and
+/// tiles are as large as they can be however small the batch.
+pub(crate) const CACHES: bool = cfg!(portable_vectors);
+
 /// Most rows in a tile, of any kernel and ISA.
 const MAX_ROWS: usize = 6;
 
@@ -38,7 +42,7 @@ const MAX_PANEL: usize = 32;
 /// The elements of scratch with which a sweep over `columns` columns runs at full speed.
 pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> usize {
     let all = batch.saturating_mul(steps);
-    if all <= FEW || columns < PAGE / 8 {
+    if !CACHES || all <= FEW || columns < PAGE / 8 {
         return 0;
     }
     let block = if all < BLOCK || steps >= all { all } else { block_of(steps) * steps };
@@ -93,7 +97,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         // Extents that multiply to nothing may be as large as they like.
         return;
     }
-    let few = src.batch.saturating_mul(src.steps) <= FEW;
+    let few = CACHES && src.batch.saturating_mul(src.steps) <= FEW;
     let most = if K::RESUMABLE { block_of(src.steps) } else { src.batch };
     let mut b = 0;
     loop {
@@ -135,13 +139,13 @@ impl<T: Element> Walk<T> {
         let panel = self.shape.panel;
         let depth = self.src.depth();
         let near_rows = self.src.x_stride * size_of::<T>() < PAGE;
-        if near_rows || self.rows < 2 * tile_rows || depth == 0 {
+        if !CACHES || near_rows || self.rows < 2 * tile_rows || depth == 0 {
             return 0;
         }
         let fits = (scratch / depth).saturating_sub(MAX_ROWS);
-        let near = (PACKED_BYTES / size_of::<T>() / depth).max(panel);
-        let all = self.columns.div_ceil(panel) * panel;
-        fits.min(near).min(all) / panel * panel
+        let near = (PACKED_BYTES / size_of::<T>() / depth).max(panel.get());
+        let all = self.columns.saturating_add(panel.get() - 1) / panel * panel.get();
+        fits.min(near).min(all) / panel * panel.get()
     }
 
     /// Nothing packed.
@@ -155,7 +159,7 @@ impl<T: Element> Walk<T> {
             let dy = self.src.dy.wrapping_add(j * self.src.dy_row);
             let src = Source { dy, ..self.src };
             // SAFETY: rows j .. j + rows are inside.
-            unsafe { self.row(src, self.shape.panel, rows, self.columns, j, 0, kernel) }
+            unsafe { self.row(src, self.shape.panel.get(), rows, self.columns, j, 0, kernel) }
             j += rows;
         }
     }
@@ -187,14 +191,14 @@ impl<T: Element> Walk<T> {
                     T::pack_dy(self.isa, &self.src, j, rows, dy);
                     let src = Source {
                         x,
-                        x_stride: self.shape.panel,
+                        x_stride: self.shape.panel.get(),
                         dy,
                         dy_stride: rows,
                         dy_row: 1,
                         weights: core::ptr::null(),
                         ..self.src
                     };
-                    self.row(src, depth * self.shape.panel, rows, n, j, i, kernel);
+                    self.row(src, depth * self.shape.panel.get(), rows, n, j, i, kernel);
                 }
                 j += rows;
             }
@@ -217,11 +221,12 @@ impl<T: Element> Walk<T> {
         i: usize,
         kernel: &mut K,
     ) {
-        let most = K::most_columns(rows) / self.shape.panel * self.shape.panel;
+        let panel = self.shape.panel;
+        let most = K::most_columns(rows) / panel * panel.get();
         let nowhere = Out { p: core::ptr::null_mut(), stride: 0 };
         let mut c = 0;
         while c < columns {
-            let x = src.x.wrapping_add(c / self.shape.panel * panel_stride);
+            let x = src.x.wrapping_add(c / panel * panel_stride);
             let row = Row {
                 src: Source { x, ..src },
                 panel_stride,

@@ -5,10 +5,11 @@
 //! batch goes by; each step of it loads `VECS` vectors of `x` and broadcasts `ROWS` elements of `dy`.
 //! Lanes are output elements, so every sum is a fold in index order whatever the tile's size.
 //!
-//! Sizes: with 32 registers 6 x 2 moments (two sums each: 24 accumulators, 2 `x`, 1 `dy`, the
-//! products), with 16 registers 3 x 2; a sequence holds `g` as well, so 4 x 2 and 2 x 2.
+//! Sizes: with 32 vector registers 6 x 2 moments (two sums each: 24 accumulators, 2 `x`, 1 `dy`, the
+//! products), with 16 registers 3 x 2; a sequence holds `g` as well, so 4 x 2 and 2 x 2. With 32
+//! registers of one element, 2 x 4 of everything; the backend may bring that loop in assembly ([`Loops`]).
 
-use crate::simd::Simd;
+use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Start};
 
 /// What a tile reads: `x[b, t, i]` and `dy[b, t, j]`, from its first row and column on.
@@ -239,6 +240,54 @@ impl<T: Element> Out<T> {
     }
 }
 
+/// The loop over the batch in assembly, if `loops` has it for tiles of this size; tells whether it was run.
+///
+/// # Safety
+/// `src` is readable for the tile; the sums, row by row, are readable and writable.
+#[inline(always)]
+unsafe fn run_loop<T, S, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
+    loops: Option<[unsafe extern "C" fn(&TileLoop<T>); 2]>,
+    src: &Source<T>,
+    sum: &mut [[S::V; VECS]; ROWS],
+    sum_sq: *mut T,
+) -> bool
+where
+    T: Element,
+    S: Simd<T>,
+{
+    let Some(run) = loops.as_ref().and_then(|loops| loops.get(ROWS - 1)) else { return false };
+    if VECS * S::LANES != Loops::<T>::COLUMNS {
+        return false;
+    }
+    let bytes = |elements: usize| elements * size_of::<T>();
+    let mut tile = TileLoop {
+        x: src.x,
+        x_stride: bytes(src.x_stride),
+        dy: src.dy,
+        dy_stride: bytes(src.dy_stride),
+        dy_row: bytes(src.dy_row),
+        depth: src.depth(),
+        sum: sum.as_mut_ptr().cast(),
+        sum_sq,
+        weight: T::ONE,
+    };
+    // SAFETY: by contract, for the whole batch or one example after the other.
+    unsafe {
+        if WEIGHTED {
+            tile.depth = src.steps;
+            for b in 0..src.batch {
+                tile.weight = src.weight::<true>(b);
+                run(&tile);
+                tile.x = tile.x.wrapping_add(src.steps * src.x_stride);
+                tile.dy = tile.dy.wrapping_add(src.steps * src.dy_stride);
+            }
+        } else {
+            run(&tile);
+        }
+    }
+    true
+}
+
 /// `sum[r][i] = fold_{b,t} fma(c[b] dy[b,t,r], x[b,t,i], sum)`, the matrix product.
 ///
 /// # Safety
@@ -266,7 +315,10 @@ pub(crate) unsafe fn grad_tile<
     unsafe {
         let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends.start);
         let (mut x, mut dy) = (src.x, src.dy);
-        for b in 0..src.batch {
+        let loops = S::LOOPS.map(|loops| loops.grad);
+        let nowhere = core::ptr::null_mut();
+        let done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, nowhere);
+        for b in 0..if done { 0 } else { src.batch } {
             let weight = src.weight::<WEIGHTED>(b);
             for _ in 0..src.steps {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
@@ -314,11 +366,28 @@ pub(crate) unsafe fn moments_tile<
         let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends.start);
         let mut sum_sq = out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends.start);
         let (mut x, mut dy) = (src.x, src.dy);
-        for b in 0..src.batch {
+        let mut done = false;
+        if !SEQUENCE {
+            let loops = S::LOOPS.map(|loops| loops.moments);
+            let sum_sq = sum_sq.as_mut_ptr().cast();
+            done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, sum_sq);
+        }
+        for b in 0..if done { 0 } else { src.batch } {
             let weight = src.weight::<WEIGHTED>(b);
             if SEQUENCE {
                 let mut g = [[s.splat(T::ZERO); VECS]; ROWS];
                 for t in 0..src.steps {
+                    if S::LOOPS.is_some() && t == 1 {
+                        // From here on it is the loop of `grad`.
+                        let mut rest = src.examples(b, 1);
+                        (rest.x, rest.dy, rest.steps) = (x, dy, src.steps - 1);
+                        let (loops, sq) = (S::LOOPS.map(|loops| loops.grad), core::ptr::null_mut());
+                        if run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &rest, &mut g, sq) {
+                            x = x.wrapping_add(rest.steps * src.x_stride);
+                            dy = dy.wrapping_add(rest.steps * src.dy_stride);
+                            break;
+                        }
+                    }
                     let xs = load::<T, S, VECS, TAIL>(s, x, n);
                     for r in 0..ROWS {
                         let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);

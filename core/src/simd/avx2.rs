@@ -1,6 +1,6 @@
 //! AVX2 and FMA: 256-bit vectors, 16 registers.
 
-use super::Simd;
+use super::{Simd, first_of, four_of};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -159,9 +159,10 @@ macro_rules! avx2 {
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
             }
             #[inline(always)]
-            fn sum_lanes<const G: usize>(self, lanes: &[[$V; G]; 4]) -> [$T; 4] {
+            fn sum_lanes<const N: usize, const G: usize>(self, lanes: &[[$V; G]; N]) -> [$T; N] {
                 // SAFETY: the token proves AVX2.
-                unsafe { $sums(lanes) }
+                let four = unsafe { $sums(&four_of(lanes)) };
+                first_of(four)
             }
             #[inline(always)]
             fn add(self, a: $V, b: $V) -> $V {

@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL): 512-bit vectors, 32 registers, a mask for every tail.
 
-use super::Simd;
+use super::{Simd, first_of, four_of};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -147,9 +147,10 @@ macro_rules! avx512 {
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
             }
             #[inline(always)]
-            fn sum_lanes<const G: usize>(self, lanes: &[[$V; G]; 4]) -> [$T; 4] {
+            fn sum_lanes<const N: usize, const G: usize>(self, lanes: &[[$V; G]; N]) -> [$T; N] {
                 // SAFETY: the token proves AVX-512.
-                unsafe { $sums(lanes) }
+                let four = unsafe { $sums(&four_of(lanes)) };
+                first_of(four)
             }
             #[inline(always)]
             fn add(self, a: $V, b: $V) -> $V {

@@ -14,7 +14,10 @@
 
 /// `a * b + c` in software, one rounding; branch-free, so that a loop over lanes vectorises.
 #[inline(always)]
-#[cfg_attr(any(target_feature = "fma", target_arch = "aarch64"), allow(dead_code))]
+#[cfg_attr(
+    any(target_feature = "fma", target_arch = "aarch64", arm_vfp, riscv_f),
+    allow(dead_code)
+)]
 pub(crate) fn soft_fma_f32(a: f32, b: f32, c: f32) -> f32 {
     let (product, c) = (a as f64 * b as f64, c as f64);
     let sum = product + c;
@@ -68,7 +71,54 @@ mod target {
     }
 }
 
+/// By the functions of [`super::vfp`]; `f64` in software.
+#[cfg(arm_vfp)]
+mod target {
+    pub(crate) use super::super::vfp::{fma as fma_f32, sqrt as sqrt_f32};
+    pub(crate) use libm::{fma as fma_f64, sqrt as sqrt_f64};
+}
+
+/// RISC-V, whose instructions are allowed in `asm!`.
+#[cfg(riscv_f)]
+mod target {
+    use core::arch::asm;
+
+    macro_rules! instructions {
+        ($T:ident, $fma:ident = $fma_text:literal, $sqrt:ident = $sqrt_text:literal) => {
+            #[inline(always)]
+            pub(crate) fn $fma(a: $T, b: $T, c: $T) -> $T {
+                let sum;
+                // SAFETY: the target has the instruction; it touches only these registers (and the
+                // sticky flags, which nobody reads).
+                unsafe {
+                    asm!($fma_text, out(freg) sum, in(freg) a, in(freg) b, in(freg) c,
+                        options(pure, nomem, nostack));
+                }
+                sum
+            }
+
+            #[inline(always)]
+            pub(crate) fn $sqrt(x: $T) -> $T {
+                let root;
+                // SAFETY: as above.
+                unsafe {
+                    asm!($sqrt_text, out(freg) root, in(freg) x, options(pure, nomem, nostack));
+                }
+                root
+            }
+        };
+    }
+
+    instructions!(f32, fma_f32 = "fmadd.s {}, {}, {}, {}", sqrt_f32 = "fsqrt.s {}, {}");
+    #[cfg(riscv_d)]
+    instructions!(f64, fma_f64 = "fmadd.d {}, {}, {}, {}", sqrt_f64 = "fsqrt.d {}, {}");
+    #[cfg(not(riscv_d))]
+    pub(crate) use libm::{fma as fma_f64, sqrt as sqrt_f64};
+}
+
 #[cfg(not(any(
+    arm_vfp,
+    riscv_f,
     all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "fma"),
     all(target_arch = "aarch64", target_feature = "neon")
 )))]
@@ -86,28 +136,31 @@ mod target {
 
 pub(crate) use target::{fma_f32, fma_f64};
 
-/// The correctly rounded square root, by the instruction where every CPU of the target has it.
-#[inline(always)]
-pub(crate) fn sqrt_f32(x: f32) -> f32 {
-    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-    {
-        use core::arch::x86_64::*;
+#[cfg(not(any(arm_vfp, riscv_f)))]
+pub(crate) use root::{sqrt_f32, sqrt_f64};
+#[cfg(any(arm_vfp, riscv_f))]
+pub(crate) use target::{sqrt_f32, sqrt_f64};
+
+/// The correctly rounded square root, by the instruction where `core` names it.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+mod root {
+    use core::arch::x86_64::*;
+
+    #[inline(always)]
+    pub(crate) fn sqrt_f32(x: f32) -> f32 {
         // SAFETY: the whole crate is compiled for CPUs with SSE2.
         unsafe { _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))) }
     }
-    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-    libm::sqrtf(x)
-}
 
-/// The correctly rounded square root, by the instruction where every CPU of the target has it.
-#[inline(always)]
-pub(crate) fn sqrt_f64(x: f64) -> f64 {
-    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-    {
-        use core::arch::x86_64::*;
+    #[inline(always)]
+    pub(crate) fn sqrt_f64(x: f64) -> f64 {
         // SAFETY: the whole crate is compiled for CPUs with SSE2.
         unsafe { _mm_cvtsd_f64(_mm_sqrt_sd(_mm_setzero_pd(), _mm_set_sd(x))) }
     }
-    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-    libm::sqrt(x)
+}
+
+/// In software. (Vectors of `wide` have their own.)
+#[cfg(not(any(arm_vfp, riscv_f, all(target_arch = "x86_64", target_feature = "sse2"))))]
+mod root {
+    pub(crate) use libm::{sqrt as sqrt_f64, sqrtf as sqrt_f32};
 }

@@ -1,0 +1,59 @@
+//! The self-test on every instruction set, and that it can fail.
+
+mod support;
+
+use pergrad_core::self_test::{LIST, Memory, self_test};
+use pergrad_core::{Element, Isa};
+use support::isas::for_each_isa;
+
+/// The lines that the list should have, and whether all were in it.
+fn lines<T: Element>(isa: Isa) -> (Vec<String>, bool) {
+    let mut lines = Vec::new();
+    let passed = self_test(isa, &mut Memory::<T>::new(), |check| {
+        let line = check.to_string();
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(words.len(), if check.passed() { 4 } else { 5 }, "{line}");
+        lines.push(words[..3].join(" "));
+    });
+    (lines, passed)
+}
+
+/// Set `PERGRAD_BLESS` to write the list anew, after a change of the inputs. Never after one of the
+/// arithmetic.
+#[test]
+fn every_isa_gives_the_list() {
+    if std::env::var_os("PERGRAD_BLESS").is_some() {
+        let (single, double) = (lines::<f32>(Isa::baseline()).0, lines::<f64>(Isa::baseline()).0);
+        let list = [single, double].concat().join("\n") + "\n";
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/self_test.txt"), list).unwrap();
+        return;
+    }
+    for_each_isa(|isa| {
+        let ((single, passed), (double, passed_too)) = (lines::<f32>(isa), lines::<f64>(isa));
+        assert_eq!([single, double].concat().join("\n"), LIST.trim_end(), "{}", isa.name());
+        assert!(passed && passed_too);
+    });
+}
+
+/// The digests depend on nothing but the instruction set's arithmetic: not on what the memory held.
+#[test]
+fn what_the_memory_held_does_not_matter() {
+    let mut memory = Memory::<f32>::new();
+    for _ in 0..2 {
+        assert!(self_test(Isa::detect(), &mut memory, |_| ()));
+    }
+}
+
+#[test]
+fn a_digest_that_is_not_the_lists_is_told() {
+    let mut told = false;
+    self_test(Isa::detect(), &mut Memory::<f32>::new(), |check| {
+        let mut other = *check;
+        other.digest = other.digest.map(|mut digest| {
+            digest[31] ^= 1;
+            digest
+        });
+        told = !other.passed() && other.to_string().ends_with("NOT EQUAL");
+    });
+    assert!(told);
+}
