@@ -2,11 +2,12 @@
 //!
 //! `cargo run --release -p pergrad-core --features self-test --example self_test`
 
-use pergrad_core::self_test::{Memory, self_test};
+use pergrad_core::self_test::{MEMORY, self_test};
 use pergrad_core::{Element, Isa};
 
 fn run<T: Element>(isa: Isa) -> bool {
-    self_test(isa, &mut Memory::<T>::new(), |check| println!("{:9} {check}", isa.name()))
+    let mut memory = vec![T::ZERO; MEMORY];
+    self_test(isa, &mut memory, |check| println!("{:9} {check}", isa.name())) == Ok(true)
 }
 
 fn main() -> std::process::ExitCode {

@@ -11,9 +11,7 @@ use crate::kernel::rule::{AdamArrays, MomentumArrays, RmspropArrays, Run};
 use crate::kernel::tile::{Ends, Source};
 #[cfg(x86_simd)]
 use crate::simd::{Avx2, Avx512};
-use crate::{
-    AdamCoeffs, Batch, Dims, Fold, Isa, MomentumCoeffs, RmspropCoeffs, Start, simd::Portable,
-};
+use crate::{AdamCoeffs, Batch, Dims, Isa, MomentumCoeffs, RmspropCoeffs, Start, simd::Portable};
 
 /// Stamps the trait `Kernels<T>` and its implementations from a list of
 /// `unsafe fn name(arg: Type, ..) -> Type = path::to::generic_kernel;`, where types may name `T`.
@@ -118,7 +116,7 @@ dispatch! {
         = kernel::linear::run_forward;
     unsafe fn per_example_grad(batch: &Batch<'_, T>, out: &mut [T])
         = kernel::outer::run_per_example_grad;
-    unsafe fn reduce(rows: &[T], batch: usize, fold: Fold, sum: &mut [T], sum_sq: &mut [T])
+    unsafe fn reduce(rows: &[T], batch: usize, ends: Ends<T>, sum: &mut [T], sum_sq: &mut [T])
         = kernel::reduce::run_reduce;
     unsafe fn sq_norms(batch: &Batch<'_, T>, from: Start, norms: &mut [T])
         = kernel::norms::run_sq_norms;

@@ -10,11 +10,12 @@
 //!
 //! ```
 //! use pergrad_core::Isa;
-//! use pergrad_core::self_test::{Memory, self_test};
+//! use pergrad_core::self_test::{MEMORY, self_test};
 //!
-//! let mut memory = Memory::<f32>::new(); // 7 KiB
-//! let passed = self_test(Isa::detect(), &mut memory, |check| println!("{check}"));
-//! assert!(passed);
+//! let mut memory = [0.0f32; MEMORY];
+//! let equal = self_test(Isa::detect(), &mut memory, |check| println!("{check}"))?;
+//! assert!(equal);
+//! # Ok::<(), pergrad_core::Error>(())
 //! ```
 
 use core::fmt;
@@ -105,38 +106,8 @@ const X: usize = 192;
 const DY: usize = 64;
 const BATCH: usize = 40;
 
-/// What the self-test works in: 7 KiB for `f32`, 15 KiB for `f64`.
-#[derive(Debug)]
-pub struct Memory<T> {
-    x: [T; X],
-    dy: [T; DY],
-    example_weights: [T; BATCH],
-    params: [T; WEIGHT],
-    grad: [T; WEIGHT],
-    grad_sq: [T; WEIGHT],
-    state: [[T; WEIGHT]; 3],
-}
-
-impl<T: Element> Memory<T> {
-    /// Zeros.
-    pub const fn new() -> Self {
-        Memory {
-            x: [T::ZERO; X],
-            dy: [T::ZERO; DY],
-            example_weights: [T::ZERO; BATCH],
-            params: [T::ZERO; WEIGHT],
-            grad: [T::ZERO; WEIGHT],
-            grad_sq: [T::ZERO; WEIGHT],
-            state: [[T::ZERO; WEIGHT]; 3],
-        }
-    }
-}
-
-impl<T: Element> Default for Memory<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// Elements that the self-test works in: 7 KiB for `f32`, 14 KiB for `f64`.
+pub const MEMORY: usize = X + DY + BATCH + 6 * WEIGHT;
 
 /// SHA-256 of elements as little-endian bytes, a NaN as the one that is positive, quiet and without payload:
 /// the same on every machine that computed the same.
@@ -153,12 +124,20 @@ pub fn sha256<T: Element>(values: &[T]) -> [u8; 32] {
 }
 
 /// Runs every kernel on `isa` and reports each; tells whether all gave what the list says.
-pub fn self_test<'m, T: Element>(
+///
+/// `memory` is overwritten; it holds [`MEMORY`] elements or more.
+///
+/// # Errors
+/// [`Error::Length`] if `memory` is too short.
+pub fn self_test<T: Element>(
     isa: Isa,
-    memory: &'m mut Memory<T>,
+    memory: &mut [T],
     mut report: impl FnMut(&Check),
-) -> bool {
-    let kernels: [(&'static str, Kernel<'m, T>); 16] = [
+) -> Result<bool, Error> {
+    if memory.len() < MEMORY {
+        return Err(Error::Length { arg: "memory", got: memory.len(), need: MEMORY });
+    }
+    let kernels: [(&'static str, Kernel<'_, T>); 16] = [
         ("forward", Test::forward),
         ("input_grad", Test::input_grad),
         ("per_example_grad", Test::per_example_grad),
@@ -186,7 +165,7 @@ pub fn self_test<'m, T: Element>(
         all &= check.passed();
         report(&check);
     }
-    all
+    Ok(all)
 }
 
 type Kernel<'m, T> = fn(&mut Test<'m, T>) -> Result<(), Error>;

@@ -1,8 +1,8 @@
-//! Forward product and input gradient.
+//! Forward product and input gradient, whole and in micro-batches.
 #![no_main]
 use pergrad_core::{forward, input_grad, reference};
-use pergrad_fuzz::Source;
 use pergrad_fuzz::support::{compare::agree, values::Real};
+use pergrad_fuzz::{Source, part};
 
 fn check<T: Real>(s: &mut Source<'_>) {
     let case = s.case::<T>();
@@ -19,7 +19,12 @@ fn check<T: Real>(s: &mut Source<'_>) {
         from,
         0,
         |[y]| reference::forward(dims, x, weight, bias, from, y),
-        |isa, [y], _| forward(isa, dims, x, weight, bias, from, y),
+        |isa, [y], _| {
+            case.parts().try_for_each(|(b, at)| {
+                let y = part(y, dims.steps * dims.outputs, at);
+                forward(isa, b.dims, b.x, weight, bias, from, y)
+            })
+        },
     );
     agree(
         "input_grad",
@@ -28,7 +33,12 @@ fn check<T: Real>(s: &mut Source<'_>) {
         from,
         0,
         |[dx]| reference::input_grad(dims, dy, weight, from, dx),
-        |isa, [dx], _| input_grad(isa, dims, dy, weight, from, dx),
+        |isa, [dx], _| {
+            case.parts().try_for_each(|(b, at)| {
+                let dx = part(dx, dims.steps * dims.inputs, at);
+                input_grad(isa, b.dims, b.dy, weight, from, dx)
+            })
+        },
     );
 }
 pergrad_fuzz::fuzz_both_types!(check);

@@ -1,8 +1,8 @@
-//! Per-example squared norms.
+//! Per-example squared norms, whole and in micro-batches.
 #![no_main]
 use pergrad_core::{bias_sq_norms, reference, sq_norms};
-use pergrad_fuzz::Source;
 use pergrad_fuzz::support::{compare::agree, values::Real};
+use pergrad_fuzz::{Source, part};
 
 fn check<T: Real>(s: &mut Source<'_>) {
     let case = s.case::<T>();
@@ -14,7 +14,9 @@ fn check<T: Real>(s: &mut Source<'_>) {
         from,
         0,
         |[norms]| reference::sq_norms(&batch, from, norms),
-        |isa, [norms], _| sq_norms(isa, &batch, from, norms),
+        |isa, [norms], _| {
+            case.parts().try_for_each(|(b, at)| sq_norms(isa, &b, from, part(norms, 1, at)))
+        },
     );
     agree(
         "bias_sq_norms",
@@ -23,7 +25,9 @@ fn check<T: Real>(s: &mut Source<'_>) {
         from,
         0,
         |[norms]| reference::bias_sq_norms(&batch, from, norms),
-        |isa, [norms], _| bias_sq_norms(isa, &batch, from, norms),
+        |isa, [norms], _| {
+            case.parts().try_for_each(|(b, at)| bias_sq_norms(isa, &b, from, part(norms, 1, at)))
+        },
     );
 }
 pergrad_fuzz::fuzz_both_types!(check);

@@ -1,8 +1,8 @@
-//! Per-example gradients.
+//! Per-example gradients, whole and in micro-batches.
 #![no_main]
 use pergrad_core::{Start, per_example_grad, reference};
-use pergrad_fuzz::Source;
 use pergrad_fuzz::support::{compare::agree, values::Real};
+use pergrad_fuzz::{Source, part};
 
 fn check<T: Real>(s: &mut Source<'_>) {
     let case = s.case::<T>();
@@ -14,7 +14,10 @@ fn check<T: Real>(s: &mut Source<'_>) {
         Start::Fresh,
         0,
         |[out]| reference::per_example_grad(&batch, out),
-        |isa, [out], _| per_example_grad(isa, &batch, out),
+        |isa, [out], _| {
+            let width = case.weight_len();
+            case.parts().try_for_each(|(b, at)| per_example_grad(isa, &b, part(out, width, at)))
+        },
     );
 }
 pergrad_fuzz::fuzz_both_types!(check);

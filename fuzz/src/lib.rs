@@ -53,6 +53,11 @@ impl<'a> Source<'a> {
         V::arbitrary(&mut self.0).unwrap_or_default()
     }
 
+    /// All that is left, as it is.
+    pub fn rest(&mut self) -> &'a [u8] {
+        self.0.bytes(self.0.len()).expect("so many are left")
+    }
+
     pub fn flag(&mut self) -> bool {
         self.any::<u8>() & 1 == 1
     }
@@ -197,6 +202,11 @@ impl<'a> Source<'a> {
     }
 }
 
+/// The part of an output with `width` elements an example that belongs to some examples.
+pub fn part<'a, T>(output: &'a mut [T], width: usize, examples: &Range<usize>) -> &'a mut [T] {
+    &mut output[examples.start * width..examples.end * width]
+}
+
 impl<T: Real> Case<T> {
     pub fn batch(&self) -> Batch<'_, T> {
         let batch = Batch::new(self.dims, self.x.slice(), self.dy.slice());
@@ -220,6 +230,11 @@ impl<T: Real> Case<T> {
             let scale = self.fold.scale.filter(|_| k + 1 == self.cuts.len());
             (piece, Fold { start, scale })
         })
+    }
+
+    /// The same with the examples of each, for outputs that have an example's own part.
+    pub fn parts(&self) -> impl Iterator<Item = (Batch<'_, T>, &Range<usize>)> {
+        self.pieces().map(|(piece, _)| piece).zip(&self.cuts)
     }
 
     /// What a failure prints.

@@ -72,6 +72,34 @@ pub enum Error {
         /// What can be asked for.
         available: String,
     },
+    /// A file, or bytes, that hold no checkpoint, a damaged one, or one whose settings make no sense.
+    #[error("unusable checkpoint: {what}")]
+    Checkpoint {
+        /// What is wrong, and with which tensor.
+        what: String,
+    },
+    /// A checkpoint does not hold what was asked of it.
+    #[error("`{name}` in the checkpoint is {got}, it must be {need}")]
+    Entry {
+        /// Name of the tensor or of the setting.
+        name: String,
+        /// What it is.
+        got: String,
+        /// What it must be.
+        need: String,
+    },
+    /// The file system refused.
+    #[error("cannot {doing} {}: {message}", path.display())]
+    File {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// The kind of error.
+        kind: std::io::ErrorKind,
+        /// What the system said.
+        message: String,
+    },
     /// What the kernels and configurations refuse.
     #[error(transparent)]
     Core(#[from] pergrad_core::Error),

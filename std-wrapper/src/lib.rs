@@ -36,6 +36,8 @@
 //!   into the variance of the per-example gradients.
 //! * [`Momentum`], [`Rmsprop`], [`Adam`] step one tensor; [`LayerOptimizer`] steps a whole layer, from
 //!   gradients or straight from the batch.
+//! * `Checkpoint` (with the feature `checkpoint`, on by default) saves and restores all of these, in the
+//!   safetensors format.
 //! * [`self_test()`]: whether this machine gives the promised bits.
 //! * [`core`]: the kernels over slices, for those who bring their own memory.
 //!
@@ -50,6 +52,8 @@
 #![deny(unsafe_code)]
 
 mod batch;
+#[cfg(feature = "checkpoint")]
+mod checkpoint;
 mod error;
 mod isa;
 mod linear;
@@ -65,6 +69,8 @@ mod statistics;
 mod tensor;
 
 pub use batch::{LayerBatch, Params, Scale};
+#[cfg(feature = "checkpoint")]
+pub use checkpoint::{Checkpoint, Restore, Stateful};
 pub use error::Error;
 pub use isa::isa;
 pub use linear::Linear;

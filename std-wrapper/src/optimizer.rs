@@ -5,16 +5,20 @@
 
 mod layer;
 mod rule;
+mod settings;
+mod trial;
 
 use std::ops::Range;
 
 use pergrad_core::{
-    AdamConfig, Element, LayerStep, MomentumConfig, NonFinite, Part, RmspropConfig, SecondMoment,
+    AdamConfig, Element, Isa, LayerStep, MomentumConfig, NonFinite, Part, RmspropConfig,
+    SecondMoment,
 };
 
 pub use layer::LayerOptimizer;
 use rule::SLOTS;
 pub use rule::{Adaptive, Rule};
+use trial::Trial;
 
 use crate::batch::Checked;
 use crate::parallel::{self, BLOCK, TILE_ROWS, columns, outputs_of, split};
@@ -80,7 +84,10 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
     }
 
     /// What steps do about results that are not finite; [`NonFinite::Propagate`] unless set.
-    /// [`NonFinite::Refuse`] runs on one thread, since a refused step must not have begun anywhere.
+    ///
+    /// [`NonFinite::Refuse`] computes everything twice: once on copies, a block at a time, and only if
+    /// all parameters and all of the state would be finite a second time in place. The error names the
+    /// first bad index, whatever the number of threads.
     ///
     /// ```
     /// use pergrad::{Momentum, MomentumConfig, NonFinite, Tensor};
@@ -96,6 +103,11 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
         self.non_finite = non_finite;
     }
 
+    /// What steps do about results that are not finite.
+    pub fn non_finite(&self) -> NonFinite {
+        self.non_finite
+    }
+
     /// One step along `grad`, the averaged gradient, in place. The second moment, where there is one,
     /// is the square of `grad`.
     ///
@@ -105,6 +117,7 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
     pub fn step(&mut self, params: &mut Tensor<T>, grad: &Tensor<T>) -> Result<(), Error> {
         params.check_shape("params", &self.shape)?;
         grad.check_shape("grad", &self.shape)?;
+        self.try_update(params, grad, None, NAMES)?;
         self.update(params, grad, None)
     }
 
@@ -135,6 +148,7 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
         params.check_shape("params", &self.shape)?;
         grad.check_shape("grad", &self.shape)?;
         second.check_shape("second_moment", &self.shape)?;
+        self.try_update(params, grad, Some(second), NAMES)?;
         self.update(params, grad, Some(second))
     }
 
@@ -273,7 +287,34 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
         self.steps.saturating_add(1)
     }
 
-    /// One step; shapes were checked.
+    /// Refuses what [`update`](Self::update) would have to refuse; shapes were checked. `names` are
+    /// those of gradient, second moment and parameters in errors.
+    fn try_update(
+        &self,
+        params: &Tensor<T>,
+        grad: &Tensor<T>,
+        second: Option<&Tensor<T>>,
+        names: [&'static str; 3],
+    ) -> Result<(), Error> {
+        let (isa, c) = (isa()?, self.config.coeffs::<T>(self.next_step())?);
+        if self.non_finite == NonFinite::Propagate {
+            return Ok(());
+        }
+        let (grad, second) = (grad.as_slice(), second.map(Tensor::as_slice));
+        let [of_grad, of_second, of_params] = names;
+        let name = |index: usize| match second {
+            _ if !grad[index].is_finite() => of_grad,
+            Some(second) if !second[index].is_finite() => of_second,
+            _ => of_params,
+        };
+        let trial = Trial { rows: params.len(), work: params.len(), granule: BLOCK };
+        trial.run(self.arrays(params), name, |range, [params, state @ ..]| {
+            let second = second.map(|second| &second[range.clone()]);
+            R::update(isa, &c, (params, state), &grad[range], second, NonFinite::Propagate)
+        })
+    }
+
+    /// One step; shapes were checked, and all that can be refused.
     fn update(
         &mut self,
         params: &mut Tensor<T>,
@@ -282,18 +323,47 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
     ) -> Result<(), Error> {
         let (isa, t) = (isa()?, self.next_step());
         let c = self.config.coeffs::<T>(t)?;
-        let (n, non_finite) = (params.len(), self.non_finite);
+        let n = params.len();
         let (grad, second) = (grad.as_slice(), second.map(Tensor::as_slice));
-        let work = if non_finite == NonFinite::Refuse { 0 } else { n };
-        split(n, work, BLOCK, self.arrays(params), |range: Range<usize>, [params, state @ ..]| {
-            let second = second.map(|second| &second[range.clone()]);
-            R::update(isa, &c, (params, state), &grad[range], second, non_finite)
-        })?;
+        split(
+            n,
+            n,
+            BLOCK,
+            self.arrays_mut(params),
+            |range: Range<usize>, [params, state @ ..]| {
+                let second = second.map(|second| &second[range.clone()]);
+                R::update(isa, &c, (params, state), &grad[range], second, NonFinite::Propagate)
+            },
+        )?;
         self.steps = t;
         Ok(())
     }
 
-    /// One step of a part of a layer, straight from the batch; shapes were checked.
+    /// Refuses what [`step_part`](Self::step_part) would have to refuse; shapes were checked. `name` is
+    /// that of the parameters in errors.
+    fn try_part(
+        &self,
+        params: &Tensor<T>,
+        part: Part,
+        seen: &Checked<'_, T>,
+        second: SecondMoment,
+        name: &'static str,
+    ) -> Result<(), Error> {
+        let (isa, c) = (isa()?, self.config.coeffs::<T>(self.next_step())?);
+        if self.non_finite == NonFinite::Propagate {
+            return Ok(());
+        }
+        let (rows, work) = (seen.batch.dims.outputs, part_work(part, seen, params));
+        let trial = Trial { rows, work, granule: TILE_ROWS };
+        trial.run(
+            self.arrays(params),
+            |_| name,
+            |range, arrays| step_rows::<T, R>(isa, &c, part, seen, second, range, arrays),
+        )
+    }
+
+    /// One step of a part of a layer, straight from the batch; shapes were checked, and all that can be
+    /// refused.
     fn step_part(
         &mut self,
         params: &mut Tensor<T>,
@@ -303,27 +373,22 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
     ) -> Result<(), Error> {
         let (isa, t) = (isa()?, self.next_step());
         let c = self.config.coeffs::<T>(t)?;
-        let non_finite = self.non_finite;
-        let Checked { batch, factor } = *seen;
-        let work = match (part, non_finite) {
-            (Part::Weight, NonFinite::Propagate) => parallel::work(&batch).max(params.len()),
-            _ => 0,
-        };
-        let rows = batch.dims.outputs;
-        split(rows, work, TILE_ROWS, self.arrays(params), |range, [params, state @ ..]| {
-            let dy = columns(&batch, &range);
-            let batch = outputs_of(&batch, &range, &dy);
-            let step = LayerStep { batch, scale: factor, second, non_finite };
-            with_scratch(batch.dims, |scratch| {
-                R::step(isa, &step, part, &c, (params, state), scratch)
-            })
+        let (rows, work) = (seen.batch.dims.outputs, part_work(part, seen, params));
+        split(rows, work, TILE_ROWS, self.arrays_mut(params), |range, arrays| {
+            step_rows::<T, R>(isa, &c, part, seen, second, range, arrays)
         })?;
         self.steps = t;
         Ok(())
     }
 
+    /// The parameters and the state.
+    fn arrays<'a>(&'a self, params: &'a Tensor<T>) -> [&'a [T]; 1 + SLOTS] {
+        let [a, b, c] = self.state.each_ref().map(Tensor::as_slice);
+        [params.as_slice(), a, b, c]
+    }
+
     /// The parameters and the state, as the kernels and threads take them.
-    fn arrays<'a>(&'a mut self, params: &'a mut Tensor<T>) -> [&'a mut [T]; 1 + SLOTS] {
+    fn arrays_mut<'a>(&'a mut self, params: &'a mut Tensor<T>) -> [&'a mut [T]; 1 + SLOTS] {
         let [a, b, c] = self.state.each_mut().map(Tensor::as_mut_slice);
         [params.as_mut_slice(), a, b, c]
     }
@@ -332,6 +397,33 @@ impl<T: Element, R: Rule> Optimizer<T, R> {
     fn slot(&self, name: &str) -> Option<&Tensor<T>> {
         self.state().find_map(|(slot, tensor)| (slot == name).then_some(tensor))
     }
+}
+
+/// Gradient, second moment and parameters in errors.
+const NAMES: [&str; 3] = ["grad", "second_moment", "params"];
+
+/// Multiply-adds, or elements, of a step straight from the batch.
+fn part_work<T: Element>(part: Part, seen: &Checked<'_, T>, params: &Tensor<T>) -> usize {
+    match part {
+        Part::Weight => parallel::work(&seen.batch).max(params.len()),
+        Part::Bias => 0,
+    }
+}
+
+/// A step straight from the batch of outputs `range`, whose parameters and state are `arrays`.
+fn step_rows<T: Element, R: Rule>(
+    isa: Isa,
+    c: &R::Coeffs<T>,
+    part: Part,
+    seen: &Checked<'_, T>,
+    second: SecondMoment,
+    range: Range<usize>,
+    [params, state @ ..]: [&mut [T]; 1 + SLOTS],
+) -> Result<(), pergrad_core::Error> {
+    let dy = columns(&seen.batch, &range);
+    let batch = outputs_of(&seen.batch, &range, &dy);
+    let step = LayerStep { batch, scale: seen.factor, second, non_finite: NonFinite::Propagate };
+    with_scratch(batch.dims, |scratch| R::step(isa, &step, part, c, (params, state), scratch))
 }
 
 impl<T: Element> Momentum<T> {

@@ -12,8 +12,8 @@ use pergrad_core::{Batch, Element};
 use crate::Error;
 
 /// Multiply-adds, or elements of an update, that are worth a thread: some tens of microseconds where a
-/// hand-over costs a few.
-const MIN_WORK: usize = 1 << 18;
+/// hand-over costs a few. Fuzzing splits what is small, so that a run stays short.
+const MIN_WORK: usize = if cfg!(fuzzing) { 1 << 8 } else { 1 << 18 };
 
 /// Rows of a chunk of weights are a multiple of this: whole tiles of every kernel.
 pub(crate) const TILE_ROWS: usize = 12;
@@ -27,29 +27,32 @@ pub(crate) const BLOCK: usize = 1024;
 /// * `work`: multiply-adds or elements of the whole.
 /// * `granule`: ranges begin at multiples of this.
 ///
-/// `f` must not fail for a range if it would not fail for all: the checks come first.
-pub(crate) fn split<T, const N: usize>(
+/// Where `f` writes, it must not fail for a range if it would not fail for all: the checks come first.
+///
+/// The error is that of the first range that fails.
+pub(crate) fn split<T, E, const N: usize>(
     rows: usize,
     work: usize,
     granule: usize,
     outputs: [&mut [T]; N],
-    f: impl Fn(Range<usize>, [&mut [T]; N]) -> Result<(), pergrad_core::Error> + Sync,
+    f: impl Fn(Range<usize>, [&mut [T]; N]) -> Result<(), E> + Sync,
 ) -> Result<(), Error>
 where
     T: Element,
+    E: Into<Error> + Send,
 {
     let threads = threads().min(work / MIN_WORK).max(1);
     let chunk = rows.div_ceil(threads).next_multiple_of(granule);
-    Ok(halve(0..rows, chunk, outputs, &f)?)
+    halve(0..rows, chunk, outputs, &f).map_err(Into::into)
 }
 
 /// Halves the range until it is no longer than `chunk`.
-fn halve<T: Element, const N: usize>(
+fn halve<T: Element, E: Send, const N: usize>(
     range: Range<usize>,
     chunk: usize,
     mut outputs: [&mut [T]; N],
-    f: &(impl Fn(Range<usize>, [&mut [T]; N]) -> Result<(), pergrad_core::Error> + Sync),
-) -> Result<(), pergrad_core::Error> {
+    f: &(impl Fn(Range<usize>, [&mut [T]; N]) -> Result<(), E> + Sync),
+) -> Result<(), E> {
     let rows = range.len();
     if rows <= chunk {
         return f(range, outputs);
@@ -154,7 +157,7 @@ mod tests {
                     for (k, b) in b.iter_mut().enumerate() {
                         *b += (range.start * 3 + k) as f32;
                     }
-                    Ok(())
+                    Ok::<_, Error>(())
                 })
                 .unwrap();
                 assert!(

@@ -16,7 +16,7 @@ const EPOCHS: usize = 10;
 
 fn setup() -> Setup {
     let (train, test) = data::load().unwrap();
-    Setup { train, test, epochs: EPOCHS, seed: 0 }
+    Setup { train, test, epochs: EPOCHS, seed: 0, poison: false }
 }
 
 #[test]
@@ -41,6 +41,18 @@ fn every_method_learns() {
         let (first, last) = (outcome.losses[0], outcome.losses[EPOCHS]);
         assert!((2.2..2.4).contains(&first), "{method:?}: an untrained network guesses, {first}");
         assert!(last < 0.2 * first, "{method:?}: {first} to {last}");
+        assert!(outcome.test.accuracy > 0.9, "{method:?}: {}", outcome.test.accuracy);
+    }
+}
+
+#[test]
+fn a_poisoned_step_is_refused_and_learning_goes_on() {
+    let setup = Setup { poison: true, ..setup() };
+    for method in Method::ALL {
+        let outcome = setup.run(method, method.default_lr(), 32, |_| {}).unwrap();
+        // The pixel is the column of the weight.
+        let why = outcome.refused.unwrap();
+        assert!(why.contains("`layer.weight[27]`") && why.contains("nothing was changed"), "{why}");
         assert!(outcome.test.accuracy > 0.9, "{method:?}: {}", outcome.test.accuracy);
     }
 }

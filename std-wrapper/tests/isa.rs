@@ -1,8 +1,9 @@
 //! `PERGRAD_ISA` pins the instruction set of a process, and a bad value is an error.
 
-use std::process::Command;
+mod program;
 
 use pergrad::{Error, Isa, Linear, Tensor, isa};
+use program::this_program;
 
 /// What must hold for this process' own environment; `pinned` runs it again under others.
 #[test]
@@ -32,7 +33,7 @@ fn of_this_process() {
 fn pinned() {
     let names: Vec<_> = Isa::available().map(Isa::name).collect();
     for name in names.into_iter().chain(["", "AVX2", "nonsense"]) {
-        let output = Command::new(std::env::current_exe().unwrap())
+        let output = this_program()
             .args(["--exact", "of_this_process", "--nocapture"])
             .env("PERGRAD_ISA", name)
             .output()

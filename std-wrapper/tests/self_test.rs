@@ -1,8 +1,9 @@
 //! The self-test on every instruction set and number of threads.
 
-use std::process::Command;
+mod program;
 
 use pergrad::Isa;
+use program::this_program;
 
 /// The lines of the self-test, without the verdicts, and whether all were equal.
 fn run() -> (String, bool) {
@@ -48,7 +49,7 @@ fn every_number_of_threads_gives_them() {
 #[test]
 fn every_isa_gives_them() {
     for isa in Isa::available() {
-        let output = Command::new(std::env::current_exe().unwrap())
+        let output = this_program()
             .args(["the_lists_are_given", "--exact"])
             .env("PERGRAD_ISA", isa.name())
             .env_remove("PERGRAD_BLESS")

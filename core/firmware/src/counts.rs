@@ -1,9 +1,8 @@
 //! How many instructions the kernels take for a unit of work, where the board can count them.
-#![cfg(not(small))]
 
 use pergrad_core::{
-    AdamConfig, AdamState, Batch, Dims, Error, Fold, Isa, LayerStep, NonFinite, Part, Start, Window,
-    forward, grad, input_grad, moments, step_adam, update_adam,
+    AdamConfig, AdamState, Batch, Dims, Error, Fold, Isa, LayerStep, NonFinite, Part, Start,
+    Window, forward, grad, input_grad, moments, step_adam, update_adam,
 };
 
 use crate::board;
@@ -64,9 +63,7 @@ fn measure(isa: Isa, counts: &mut Counts) -> Result<(), Error> {
         step_adam(isa, &LayerStep::mean(batch), Part::Weight, &c, weight, state, &mut [])
     })?;
     // Last, since it overwrites x.
-    count("input_grad", "b, j, i", products, || {
-        input_grad(isa, dims, dy, weight, Start::Fresh, x)
-    })
+    count("input_grad", "b, j, i", products, || input_grad(isa, dims, dy, weight, Start::Fresh, x))
 }
 
 /// Runs a kernel and prints its instructions per unit of work.

@@ -8,6 +8,8 @@
 //! Plan: one pass. A block of columns, whose sums fit the first-level cache, sees all rows before the
 //! next block does, a few rows at a time, so that memory is read in long runs.
 
+use super::moments::ends;
+use super::tile::Ends;
 use crate::dims::check;
 use crate::simd::Simd;
 use crate::{Element, Error, Fold, Isa, Start};
@@ -46,7 +48,7 @@ pub fn reduce<T: Element>(
 ) -> Result<(), Error> {
     check_reduce(rows, batch, sum, sum_sq)?;
     // SAFETY: the lengths were checked.
-    unsafe { T::reduce(isa, rows, batch, fold, sum, sum_sq) }
+    unsafe { T::reduce(isa, rows, batch, ends(fold), sum, sum_sq) }
     Ok(())
 }
 
@@ -132,7 +134,7 @@ pub(crate) unsafe fn run_reduce<T: Element, S: Simd<T>>(
     s: S,
     rows: &[T],
     batch: usize,
-    fold: Fold,
+    ends: Ends<T>,
     sum: &mut [T],
     sum_sq: &mut [T],
 ) {
@@ -145,7 +147,7 @@ pub(crate) unsafe fn run_reduce<T: Element, S: Simd<T>>(
         unsafe {
             let (sum, sum_sq) = (sum.as_mut_ptr().add(k), sum_sq.as_mut_ptr().add(k));
             let block = Block { rows: rows.as_ptr().wrapping_add(k), stride: n, sum, sum_sq };
-            if fold.start == Start::Fresh {
+            if ends.start == Start::Fresh {
                 sum.write_bytes(0, columns);
                 sum_sq.write_bytes(0, columns);
             }
@@ -158,7 +160,7 @@ pub(crate) unsafe fn run_reduce<T: Element, S: Simd<T>>(
                 block.rows::<S, 1>(s, b, columns);
                 b += 1;
             }
-            if let Some(scale) = fold.factor() {
+            if let Some(scale) = ends.scale {
                 for c in 0..columns {
                     *sum.add(c) = *sum.add(c) * scale;
                     *sum_sq.add(c) = *sum_sq.add(c) * scale;

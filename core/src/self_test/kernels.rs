@@ -2,12 +2,17 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Memory, Values, WEIGHT};
+use super::{BATCH, DY, Values, WEIGHT, X};
 use crate::*;
 
 /// The first `n` elements.
 fn first<T>(array: &mut [T], n: usize) -> &mut [T] {
     array.get_mut(..n).unwrap_or_default()
+}
+
+/// Cuts off the first `n` elements.
+fn take<'a, T>(memory: &mut &'a mut [T], n: usize) -> &'a mut [T] {
+    memory.split_off_mut(..n).unwrap_or_default()
 }
 
 /// Extents around tiles and lanes.
@@ -24,7 +29,7 @@ const SHAPES: [Dims; 6] = [
 pub(super) struct Test<'m, T> {
     pub(super) isa: Isa,
     pub(super) values: Values,
-    pub(super) memory: &'m mut Memory<T>,
+    pub(super) memory: &'m mut [T],
     pub(super) hash: Sha256,
 }
 
@@ -55,27 +60,27 @@ impl<T: Element> Test<'_, T> {
     ) -> Result<(), Error> {
         for dims in SHAPES {
             for (fold, weighted) in FOLDS {
-                let Memory { x, dy, example_weights, params, grad, grad_sq, state } = self.memory;
-                let x = first(x, dims.x_len()?);
-                let dy = first(dy, dims.y_len()?);
-                let example_weights = first(example_weights, dims.batch);
-                self.values.fill(x);
-                self.values.fill(dy);
-                self.values.fill(example_weights);
-                self.values.fill(params);
-                self.values.fill(grad);
-                self.values.fill_squares(grad_sq);
-                let [exp_avg, exp_avg_sq, max] = state;
-                self.values.fill(exp_avg);
-                self.values.fill_squares(exp_avg_sq);
-                self.values.fill_squares(max);
+                let mut memory = &mut *self.memory;
+                let x = first(take(&mut memory, X), dims.x_len()?);
+                let dy = first(take(&mut memory, DY), dims.y_len()?);
+                let example_weights = first(take(&mut memory, BATCH), dims.batch);
+                let mut outputs = Outputs {
+                    params: take(&mut memory, WEIGHT),
+                    grad: take(&mut memory, WEIGHT),
+                    grad_sq: take(&mut memory, WEIGHT),
+                    exp_avg: take(&mut memory, WEIGHT),
+                    exp_avg_sq: take(&mut memory, WEIGHT),
+                    max: take(&mut memory, WEIGHT),
+                    hash: &mut self.hash,
+                };
+                for array in [&mut *x, &mut *dy, &mut *example_weights] {
+                    self.values.fill(array);
+                }
+                outputs.fill(&mut self.values);
                 let mut batch = Batch::new(dims, x, dy);
                 if weighted {
                     batch = batch.with_example_weights(example_weights);
                 }
-                let (params, grad, grad_sq) = (&mut *params, &mut *grad, &mut *grad_sq);
-                let hash = &mut self.hash;
-                let outputs = Outputs { params, grad, grad_sq, exp_avg, exp_avg_sq, max, hash };
                 kernel(self.isa, batch, fold, outputs)?;
             }
         }
@@ -286,6 +291,17 @@ struct Outputs<'a, T> {
 }
 
 impl<T: Element> Outputs<'_, T> {
+    fn fill(&mut self, values: &mut Values) {
+        for array in [&mut *self.params, &mut *self.grad] {
+            values.fill(array);
+        }
+        values.fill_squares(self.grad_sq);
+        values.fill(self.exp_avg);
+        for array in [&mut *self.exp_avg_sq, &mut *self.max] {
+            values.fill_squares(array);
+        }
+    }
+
     /// Parameters, state, gradient and second moment of `n` parameters.
     #[allow(clippy::type_complexity)]
     fn adam(&mut self, config: &AdamConfig, n: usize) -> (&mut [T], AdamState<'_, T>, &[T], &[T]) {

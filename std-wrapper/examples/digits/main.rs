@@ -36,6 +36,7 @@ Usage: digits [options]
   --lr-momentum LR    learning rate per example of momentum [3e-3]
   --lr-squared LR     of Adam on the squared average [1e-4]
   --lr-grad-sq LR     of Adam on grad_sq [1e-4]
+  --poison            one pixel of one image, in the second batch of each run, is not a number
   --out FOLDER        where the files go [digits-out]
   --help
 
@@ -48,6 +49,7 @@ struct Options {
     seed: u64,
     /// Learning rates per example, in the order of the methods.
     lr: [f64; 3],
+    poison: bool,
     out: PathBuf,
 }
 
@@ -79,7 +81,7 @@ fn main() -> std::process::ExitCode {
 fn options() -> Result<Option<Options>> {
     use lexopt::prelude::*;
     let lr = Method::ALL.map(Method::default_lr);
-    let mut options = Options { epochs: 40, seed: 0, lr, out: "digits-out".into() };
+    let mut options = Options { epochs: 40, seed: 0, lr, poison: false, out: "digits-out".into() };
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
@@ -88,6 +90,7 @@ fn options() -> Result<Option<Options>> {
             Long("lr-momentum") => options.lr[0] = args.value()?.parse()?,
             Long("lr-squared") => options.lr[1] = args.value()?.parse()?,
             Long("lr-grad-sq") => options.lr[2] = args.value()?.parse()?,
+            Long("poison") => options.poison = true,
             Long("out") => options.out = args.value()?.into(),
             Long("help") | Short('h') => return Ok(None),
             _ => return Err(arg.unexpected().into()),
@@ -100,7 +103,8 @@ fn run(options: &Options) -> Result<()> {
     let began = Instant::now();
     let isa = pergrad::isa()?;
     let (train, test) = data::load()?;
-    let setup = Setup { train, test, epochs: options.epochs, seed: options.seed };
+    let Options { epochs, seed, poison, .. } = *options;
+    let setup = Setup { train, test, epochs, seed, poison };
 
     let examples = setup.train.len() * setup.epochs * Method::ALL.len() * BATCH_SIZES.len();
     let bar = ProgressBar::new(examples as u64).with_style(ProgressStyle::with_template(
@@ -128,6 +132,9 @@ fn run(options: &Options) -> Result<()> {
     }
 
     print!("{}", table(&rows, setup.epochs));
+    if let Some(why) = rows.iter().flat_map(|row| &row.runs).find_map(|run| run.refused.as_ref()) {
+        println!("\nPoisoned: each run refused the step on its second batch and went on. {why}.");
+    }
     std::fs::create_dir_all(&options.out)?;
     let csv = options.out.join("digits.csv");
     std::fs::write(&csv, losses(&rows, setup.train.len())?)?;

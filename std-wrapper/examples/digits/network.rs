@@ -1,6 +1,6 @@
 //! The network: 64 inputs, 64 hidden units with ReLU, 10 outputs with softmax and cross-entropy.
 
-use pergrad::{LayerBatch, LayerOptimizer, Linear, Rule, SecondMoment, Tensor};
+use pergrad::{LayerBatch, LayerOptimizer, Linear, NonFinite, Rule, SecondMoment, Tensor};
 
 use crate::Result;
 use crate::data::{CLASSES, Digits, PIXELS};
@@ -8,6 +8,7 @@ use crate::data::{CLASSES, Digits, PIXELS};
 const HIDDEN: usize = 64;
 
 /// Two layers.
+#[derive(Clone, PartialEq)]
 pub struct Network {
     hidden: Linear<f32>,
     output: Linear<f32>,
@@ -56,6 +57,7 @@ impl Network {
 }
 
 /// What turns the gradients of a batch into a step, one optimizer a layer.
+#[derive(Clone, PartialEq)]
 pub struct Trainer<R> {
     /// What is trained.
     pub network: Network,
@@ -72,6 +74,12 @@ impl<R: Rule> Trainer<R> {
         hidden.set_second(second);
         output.set_second(second);
         Ok(Trainer { network, per_example, hidden, output })
+    }
+
+    /// Refuses steps after which anything would not be finite.
+    pub fn refuse_non_finite(&mut self) {
+        self.hidden.set_non_finite(NonFinite::Refuse);
+        self.output.set_non_finite(NonFinite::Refuse);
     }
 
     /// One step on a batch of any size, which settles the learning rate and the windows.
@@ -96,8 +104,9 @@ impl<R: Rule> Trainer<R> {
             }
         }
         let Network { hidden: hidden_layer, output: output_layer } = &mut self.network;
-        self.output.step_layer(output_layer, LayerBatch::new(&hidden, &d_outputs))?;
+        // The hidden layer first: it sees what is not finite in the images, and in all that follows.
         self.hidden.step_layer(hidden_layer, LayerBatch::new(&batch.images, &d_hidden))?;
+        self.output.step_layer(output_layer, LayerBatch::new(&hidden, &d_outputs))?;
         Ok(())
     }
 }

@@ -15,6 +15,9 @@ pub const BATCH_SIZES: [usize; 4] = [8, 32, 128, 512];
 const WINDOW: f64 = 2048.0;
 const WINDOW_SQ: f64 = 20_480.0;
 
+/// The pixel that is not a number in a poisoned image.
+const POISONED_PIXEL: usize = 27;
+
 /// The ways to make a step from the gradients of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -59,6 +62,8 @@ pub struct Setup {
     pub epochs: usize,
     /// Of the initial weights and of the order of examples.
     pub seed: u64,
+    /// Poison one image of the second batch, and refuse steps that would not leave all finite.
+    pub poison: bool,
 }
 
 /// What came of a run.
@@ -67,6 +72,8 @@ pub struct Outcome {
     pub losses: Vec<f64>,
     /// On the digits held out, at the end.
     pub test: Score,
+    /// Why a step was refused, if one was.
+    pub refused: Option<String>,
 }
 
 impl Setup {
@@ -104,15 +111,35 @@ impl Setup {
         let mut trainer = Trainer::new(Network::new(self.seed)?, per_example, second)?;
         let mut order = Order::new(self.seed, self.train.len());
         let mut losses = vec![trainer.network.score(&self.train)?.loss];
-        for _ in 0..self.epochs {
+        let mut refused = None;
+        if self.poison {
+            trainer.refuse_non_finite();
+        }
+        for epoch in 0..self.epochs {
             // The last batch of an epoch is short; its step is that of its size.
-            for batch in order.shuffle().chunks(batch_size) {
-                trainer.step(&self.train.pick(batch)?)?;
+            for (k, batch) in order.shuffle().chunks(batch_size).enumerate() {
+                let mut digits = self.train.pick(batch)?;
+                if self.poison && (epoch, k) == (0, 1) {
+                    digits.images.as_mut_slice()[POISONED_PIXEL] = f32::NAN;
+                    refused = Some(refused_step(&mut trainer, &digits)?);
+                } else {
+                    trainer.step(&digits)?;
+                }
                 progress(batch.len());
             }
             losses.push(trainer.network.score(&self.train)?.loss);
         }
-        Ok(Outcome { losses, test: trainer.network.score(&self.test)? })
+        Ok(Outcome { losses, test: trainer.network.score(&self.test)?, refused })
+    }
+}
+
+/// Why the step is refused; an error if it is not, or if it leaves anything changed.
+fn refused_step<R: Rule>(trainer: &mut Trainer<R>, batch: &Digits) -> Result<String> {
+    let before = trainer.clone();
+    match trainer.step(batch) {
+        Ok(()) => Err("a poisoned step went through".into()),
+        Err(_) if *trainer != before => Err("a refused step changed something".into()),
+        Err(why) => Ok(why.to_string()),
     }
 }
 

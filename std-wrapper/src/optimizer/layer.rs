@@ -57,9 +57,24 @@ impl<T: Element, R: Rule> LayerOptimizer<T, R> {
         Ok(LayerOptimizer { weight, bias, second: SecondMoment::GradSq })
     }
 
+    /// Of these optimizers of one weight and one bias.
+    #[cfg(feature = "checkpoint")]
+    pub(crate) fn of_parts(
+        weight: Optimizer<T, R>,
+        bias: Option<Optimizer<T, R>>,
+        second: SecondMoment,
+    ) -> Self {
+        LayerOptimizer { weight, bias, second }
+    }
+
     /// Where [`step_layer`](Self::step_layer) takes the second moment from. (Momentum has none.)
     pub fn set_second(&mut self, second: SecondMoment) {
         self.second = second;
+    }
+
+    /// Where [`step_layer`](Self::step_layer) takes the second moment from.
+    pub fn second(&self) -> SecondMoment {
+        self.second
     }
 
     /// What steps do about results that are not finite: see [`Optimizer::set_non_finite`].
@@ -137,10 +152,13 @@ impl<T: Element, R: Rule> LayerOptimizer<T, R> {
     pub fn step(&mut self, layer: &mut Linear<T>, grad: &Params<T>) -> Result<(), Error> {
         self.check_layer(layer)?;
         layer.check_like(["grad.weight", "grad.bias"], grad)?;
-        self.both(layer, |optimizer, params, part| {
-            let (Some(grad), Some(params)) = (pick(grad, part), params) else { return Ok(()) };
-            optimizer.update(params, grad, None)
-        })
+        self.both(
+            layer,
+            |optimizer, params, part| {
+                optimizer.try_update(params, pick(grad, part)?, None, names(part))
+            },
+            |optimizer, params, part| optimizer.update(params, pick(grad, part)?, None),
+        )
     }
 
     /// One step along the averaged gradients, with a second moment of the caller's for each parameter.
@@ -159,10 +177,16 @@ impl<T: Element, R: Rule> LayerOptimizer<T, R> {
         self.check_layer(layer)?;
         layer.check_like(["grad.weight", "grad.bias"], grad)?;
         layer.check_like(["second_moment.weight", "second_moment.bias"], second)?;
-        self.both(layer, |optimizer, params, part| {
-            let (Some(grad), Some(params)) = (pick(grad, part), params) else { return Ok(()) };
-            optimizer.update(params, grad, pick(second, part))
-        })
+        self.both(
+            layer,
+            |optimizer, params, part| {
+                let (grad, second) = (pick(grad, part)?, pick(second, part)?);
+                optimizer.try_update(params, grad, Some(second), names(part))
+            },
+            |optimizer, params, part| {
+                optimizer.update(params, pick(grad, part)?, Some(pick(second, part)?))
+            },
+        )
     }
 
     /// One step straight from a batch, no gradient stored: see the type's description.
@@ -178,10 +202,14 @@ impl<T: Element, R: Rule> LayerOptimizer<T, R> {
         self.check_layer(layer)?;
         let seen = batch.check(layer.outputs(), layer.inputs())?;
         let second = self.second;
-        self.both(layer, |optimizer, params, part| match params {
-            Some(params) => optimizer.step_part(params, part, &seen, second),
-            None => Ok(()),
-        })
+        self.both(
+            layer,
+            |optimizer, params, part| {
+                let [.., name] = names(part);
+                optimizer.try_part(params, part, &seen, second, name)
+            },
+            |optimizer, params, part| optimizer.step_part(params, part, &seen, second),
+        )
     }
 
     /// Refuses a layer of another shape than the one this was made for.
@@ -190,35 +218,37 @@ impl<T: Element, R: Rule> LayerOptimizer<T, R> {
         layer.params.check(["layer.weight", "layer.bias"], &self.weight.shape, bias)
     }
 
-    /// Steps the bias, then the weight; if the weight refuses, the bias is put back. Shapes were
-    /// checked, hyper-parameters are checked here: what is left to refuse is a result that is not
-    /// finite.
+    /// Tries the weight and the bias, then steps both: what can be refused is refused before anything
+    /// is written.
     fn both(
         &mut self,
         layer: &mut Linear<T>,
-        step: impl Fn(&mut Optimizer<T, R>, Option<&mut Tensor<T>>, Part) -> Result<(), Error>,
+        attempt: impl Fn(&Optimizer<T, R>, &Tensor<T>, Part) -> Result<(), Error>,
+        step: impl Fn(&mut Optimizer<T, R>, &mut Tensor<T>, Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Params { weight, bias } = &mut layer.params;
-        let Some(optimizer) = &mut self.bias else {
-            return step(&mut self.weight, Some(weight), Part::Weight);
-        };
-        self.weight.check_config(&self.weight.config)?;
-        let before = (self.weight.non_finite == NonFinite::Refuse)
-            .then(|| (optimizer.clone(), bias.clone()));
-        step(optimizer, bias.as_mut(), Part::Bias)?;
-        step(&mut self.weight, Some(weight), Part::Weight).inspect_err(|_| {
-            if let Some((old, old_bias)) = before {
-                *optimizer = old;
-                *bias = old_bias;
-            }
-        })
+        attempt(&self.weight, weight, Part::Weight)?;
+        if let (Some(optimizer), Some(bias)) = (&mut self.bias, bias) {
+            attempt(optimizer, bias, Part::Bias)?;
+            step(optimizer, bias, Part::Bias)?;
+        }
+        step(&mut self.weight, weight, Part::Weight)
     }
 }
 
-/// The tensor of a part.
-fn pick<T>(params: &Params<T>, part: Part) -> Option<&Tensor<T>> {
+/// Gradient, second moment and parameters of a part in errors.
+fn names(part: Part) -> [&'static str; 3] {
     match part {
-        Part::Weight => Some(&params.weight),
-        Part::Bias => params.bias.as_ref(),
+        Part::Weight => ["grad.weight", "second_moment.weight", "layer.weight"],
+        Part::Bias => ["grad.bias", "second_moment.bias", "layer.bias"],
+    }
+}
+
+/// The tensor of a part, which was checked to be there.
+fn pick<T>(params: &Params<T>, part: Part) -> Result<&Tensor<T>, Error> {
+    match (part, &params.bias) {
+        (Part::Weight, _) => Ok(&params.weight),
+        (Part::Bias, Some(bias)) => Ok(bias),
+        (Part::Bias, None) => Err(Error::Presence { arg: "bias", what: "missing" }),
     }
 }

@@ -7,6 +7,8 @@ use pergrad_core::{
     MomentumConfig, NonFinite, Part, RmspropCoeffs, RmspropConfig, RmspropState,
 };
 
+use super::settings::Settings;
+
 /// The most arrays that an optimizer keeps.
 pub(crate) const SLOTS: usize = 3;
 
@@ -34,7 +36,7 @@ type Arrays<'a, T> = (&'a mut [T], [&'a mut [T]; SLOTS]);
 /// assert_eq!(for_batch(AdamConfig::torch(1e-4)?, 8)?.lr(), 8e-4);
 /// # Ok::<(), pergrad::Error>(())
 /// ```
-pub trait Rule: Copy + PartialEq + Debug + Send + Sync + sealed::Sealed + 'static {
+pub trait Rule: Copy + PartialEq + Debug + Send + Sync + Settings + 'static {
     /// The coefficients of one step.
     #[doc(hidden)]
     type Coeffs<T: Element>: Sync;
@@ -86,13 +88,6 @@ pub trait Adaptive: Rule {}
 
 impl Adaptive for RmspropConfig {}
 impl Adaptive for AdamConfig {}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::MomentumConfig {}
-    impl Sealed for super::RmspropConfig {}
-    impl Sealed for super::AdamConfig {}
-}
 
 /// An array that starts as zeros, if it is kept.
 fn zeros(name: &'static str, kept: bool) -> Slot {

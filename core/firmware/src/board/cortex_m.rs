@@ -49,6 +49,7 @@ pub fn report_memory() {
 
 const SYST_CSR: *mut u32 = 0xe000_e010 as *mut u32;
 const SYST_RVR: *mut u32 = 0xe000_e014 as *mut u32;
+#[cfg(not(small))]
 const SYST_CVR: *const u32 = 0xe000_e018 as *const u32;
 
 /// Lets SysTick count down all of its 24 bits, by the processor's clock.
