@@ -56,6 +56,27 @@ impl Window {
         }
     }
 
+    /// The window whose new samples weigh `alpha = 1/N`: every window there is, and exactly, which is what
+    /// stored ones need.
+    ///
+    /// # Errors
+    /// [`Error::Hyper`] unless `0 < alpha <= 1`.
+    ///
+    /// ```
+    /// use pergrad_core::Window;
+    /// let w = Window::from_beta(0.9)?.at_batch_size(7);
+    /// assert_eq!(Window::from_alpha(w.alpha()), Ok(w));
+    /// assert!(Window::from_alpha(0.0).is_err());
+    /// # Ok::<(), pergrad_core::Error>(())
+    /// ```
+    pub fn from_alpha(alpha: f64) -> Result<Self, Error> {
+        if alpha > 0.0 && alpha <= 1.0 {
+            Ok(Window { alpha })
+        } else {
+            Err(Error::Hyper { arg: "alpha", got: alpha, need: "more than 0 and at most 1" })
+        }
+    }
+
     /// `N`.
     pub fn length(self) -> f64 {
         1.0 / self.alpha

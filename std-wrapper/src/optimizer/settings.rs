@@ -54,30 +54,9 @@ impl Value for Window {
 
     fn parse(text: &str) -> Result<Self, Unfit> {
         let alpha = text.parse().map_err(|_| Unfit::from("a number"))?;
-        window_of_alpha(alpha)
-            .ok_or_else(|| "the alpha = 1/N of a window, more than 0 and at most 1".into())
+        Window::from_alpha(alpha)
+            .map_err(|_| "the alpha = 1/N of a window, more than 0 and at most 1".into())
     }
-}
-
-/// The window of this very `alpha`.
-///
-/// A window is made of its length or its beta, and neither reaches every `alpha` that
-/// [`Window::at_batch_size`] can lead to; the two together with another batch size do.
-fn window_of_alpha(alpha: f64) -> Option<Window> {
-    if !(alpha > 0.0 && alpha <= 1.0) {
-        return None;
-    }
-    let exact = |window: &Window| window.alpha() == alpha;
-    let of_beta = Window::from_beta(1.0 - alpha).ok().filter(exact);
-    of_beta.or_else(|| {
-        (1..1000).find_map(|batch| {
-            let length = batch as f64 / alpha;
-            [length, length.next_down(), length.next_up()].into_iter().find_map(|length| {
-                let window = Window::new(length).ok()?.at_batch_size(batch);
-                Some(window).filter(exact)
-            })
-        })
-    })
 }
 
 impl Value for Option<Window> {
