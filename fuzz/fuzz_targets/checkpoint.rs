@@ -160,7 +160,8 @@ fn check<T: Real>(s: &mut Source<'_>) {
         without_checksum(&mut bytes);
     }
     for _ in 0..s.upto(3) {
-        let at = s.upto(bytes.len().min(usize::from(u16::MAX)) - 1);
+        let Some(last) = bytes.len().checked_sub(1) else { break };
+        let at = s.upto(last.min(usize::from(u16::MAX) - 1));
         match s.upto(3) {
             0 => bytes[at] = s.any(),
             1 => bytes[at] ^= 1 << s.upto(7),

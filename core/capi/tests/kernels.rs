@@ -227,7 +227,9 @@ fn all_kernels_are_here() {
     let takes_isa = |line: &&str| {
         line.starts_with("pergrad_error pergrad_") && line.contains("(pergrad_isa isa,")
     };
-    let declared = header.lines().filter(takes_isa).count();
+    // (The self-test has tests in C.)
+    let declared =
+        header.lines().filter(takes_isa).filter(|line| !line.contains("_self_test_")).count();
     let names =
         |cases: Vec<&str>| cases.into_iter().collect::<std::collections::BTreeSet<_>>().len();
     let single = names(cases::single::all().iter().map(|c| c.name).collect());
