@@ -369,3 +369,16 @@ fn factors_multiply_finished_sums() {
         }
     });
 }
+
+/// A layer step averages, unless told otherwise.
+#[test]
+fn layer_steps_average() {
+    for n in [1, 2, 5] {
+        let x = vec![1.0f64; n];
+        let layer = LayerStep::mean(Batch::new(Dims::new(n, 1, 1), &x, &x));
+        assert_eq!(layer.scale, Fold::mean(n).scale);
+        assert_eq!(layer.scale.map(|scale| scale * n as f64), Some(1.0));
+        assert_eq!(layer.second, SecondMoment::GradSq);
+        assert_eq!(layer.non_finite, NonFinite::Propagate);
+    }
+}
