@@ -11,7 +11,7 @@
 //! of `b`.
 
 use super::moments::GradKernel;
-use super::sweep::sweep;
+use super::sweep::{self, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
@@ -129,12 +129,17 @@ fn run_input_grad<T: Element>(
         weights: core::ptr::null(),
     };
     let out = Out { p: dx.as_mut_ptr(), stride: inputs };
-    let ends = Ends { start: from, scale: None };
+    let ends = Ends { start: from, ..Ends::FRESH };
     let mut kernel = GradKernel { whole: ends, ends, out };
     let Some(rows) = dx.len().checked_div(inputs) else { return };
+    let mut panel = [T::ZERO; PANEL];
     // SAFETY: the lengths of dy, weight and dx were checked against the extents.
-    unsafe { sweep(isa, src, rows, inputs, &mut [], &mut kernel) }
+    unsafe { sweep(isa, src, rows, inputs, &mut panel, &mut kernel) }
 }
+
+/// Elements on the stack for a panel of `W`, packed for one block of the fold: there is no scratch of the
+/// caller's here, and rows of `W` that are a page apart are slow to read again and again.
+const PANEL: usize = sweep::one_panel();
 
 /// What the forward product reads and writes.
 #[derive(Clone, Copy)]

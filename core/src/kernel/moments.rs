@@ -122,7 +122,7 @@ pub(crate) fn source<T: Element>(batch: &Batch<'_, T>) -> Source<T> {
 
 /// What a fold does at its ends.
 pub(crate) fn ends<T: Element>(fold: Fold) -> Ends<T> {
-    Ends { start: fold.start, scale: fold.factor() }
+    Ends { start: fold.start, scale: fold.factor(), ..Ends::FRESH }
 }
 
 /// The matrix product into memory.

@@ -6,13 +6,14 @@
 //! ```
 //!
 //! each sum in 16 lanes. Plan: for one step the norm of a product of vectors is the product of their
-//! norms (Goodfellow, "Efficient per-example gradient computations", 2015). For sequences `G` is made
-//! in registers, 16 columns at a time; unlike the Gram form `sum_{t,s} (dy_t dy_s) (x_t x_s)` this
-//! never cancels to a negative number.
+//! norms (Goodfellow, "Efficient per-example gradient computations", 2015), four examples at a time, since
+//! the lanes of one are a chain of dependent additions. For sequences `G` is made in registers, a few times
+//! 16 columns at a time; unlike the Gram form `sum_{t,s} (dy_t dy_s) (x_t x_s)` this never cancels to a
+//! negative number.
 
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
-use crate::{Batch, Element, Error, Isa, Start};
+use crate::{Batch, Dims, Element, Error, Isa, Start};
 
 /// The squared norm of each example's gradient of the weight, `sum_{j,i} G[b,j,i]^2`.
 ///
@@ -76,6 +77,9 @@ pub fn bias_sq_norms<T: Element>(
     Ok(())
 }
 
+/// Groups of 16 columns of a sequence that are made at once: independent chains over the steps.
+const WIDE: usize = 4;
+
 /// Up to 16 elements of a sum over steps, `sum_t c dy[t] x[t, k ..]` or (without `dy`) `sum_t c x[t, k ..]`.
 struct Columns<T> {
     x: *const T,
@@ -136,6 +140,42 @@ impl<T: Element> Columns<T> {
         }
     }
 
+    /// The sums over steps of [`WIDE`] times 16 columns from `k` on.
+    ///
+    /// # Safety
+    /// They are inside.
+    #[inline(always)]
+    unsafe fn whole<S, const G: usize>(&self, s: S, k: usize) -> [[S::V; G]; WIDE]
+    where
+        S: Simd<T>,
+    {
+        let mut g = [[s.splat(T::ZERO); G]; WIDE];
+        for t in 0..self.steps {
+            // SAFETY: the columns are inside row t; so is element t of dy.
+            unsafe {
+                let x = self.x.add(t * self.x_stride + k);
+                let factor = match (self.dy, self.weight) {
+                    (Some(dy), None) => Some(*dy.add(t * self.dy_stride)),
+                    (Some(dy), Some(c)) => Some(c * *dy.add(t * self.dy_stride)),
+                    (None, weight) => weight,
+                };
+                for w in 0..WIDE {
+                    for v in 0..G {
+                        let x = s.load(x.add((w * G + v) * S::LANES));
+                        g[w][v] = match (self.dy, factor) {
+                            (Some(_), Some(dy)) if t > 0 => s.fma(s.splat(dy), x, g[w][v]),
+                            (_, Some(factor)) if t == 0 => s.mul(s.splat(factor), x),
+                            (_, Some(factor)) => s.add(g[w][v], s.mul(s.splat(factor), x)),
+                            (_, None) if t == 0 => x,
+                            (_, None) => s.add(g[w][v], x),
+                        };
+                    }
+                }
+            }
+        }
+        g
+    }
+
     /// Squares all columns into the lanes.
     ///
     /// # Safety
@@ -146,6 +186,16 @@ impl<T: Element> Columns<T> {
         S: Simd<T>,
     {
         let mut k = 0;
+        while S::LANES > 1 && self.steps > 1 && k + WIDE * REDUCTION_LANES <= columns {
+            // SAFETY: so many columns from k are inside.
+            let wide = unsafe { self.whole::<S, G>(s, k) };
+            for g in wide {
+                for v in 0..G {
+                    lanes[v] = s.fma(g[v], g[v], lanes[v]);
+                }
+            }
+            k += WIDE * REDUCTION_LANES;
+        }
         if let (Some(loops), 1, None, None) = (S::LOOPS, self.steps, self.dy, self.weight) {
             let blocks = columns / REDUCTION_LANES;
             // SAFETY: so many blocks of columns are inside; G vectors are 16 lanes.
@@ -158,6 +208,85 @@ impl<T: Element> Columns<T> {
             k += REDUCTION_LANES;
         }
     }
+}
+
+/// The sums of squares of `N` rows of `columns` elements, `stride` apart.
+///
+/// # Safety
+/// They are readable; `G * LANES` is 16.
+#[inline(always)]
+unsafe fn square_rows<T: Element, S: Simd<T>, const N: usize, const G: usize>(
+    s: S,
+    rows: *const T,
+    stride: usize,
+    columns: usize,
+) -> [T; N] {
+    let mut lanes = [[s.splat(T::ZERO); G]; N];
+    let mut k = 0;
+    // SAFETY: by contract; lanes without an element multiply -0 and 0, which adds nothing to any sum.
+    unsafe {
+        while k + REDUCTION_LANES <= columns {
+            for n in 0..N {
+                for v in 0..G {
+                    let x = s.load(rows.add(n * stride + k + v * S::LANES));
+                    lanes[n][v] = s.fma(x, x, lanes[n][v]);
+                }
+            }
+            k += REDUCTION_LANES;
+        }
+        for v in 0..G {
+            let at = k + v * S::LANES;
+            if at >= columns {
+                break;
+            }
+            let rest = S::LANES.min(columns - at);
+            for n in 0..N {
+                let row = rows.add(n * stride + at);
+                let (a, b) =
+                    (s.load_first(row, rest, T::ZERO), s.load_first(row, rest, T::NEG_ZERO));
+                lanes[n][v] = s.fma(a, b, lanes[n][v]);
+            }
+        }
+    }
+    s.sum_lanes(&lanes)
+}
+
+/// Examples at a time.
+const FOUR: usize = 4;
+
+/// The norms of as many whole groups of [`FOUR`] examples as there are, of one step and without example
+/// weights; tells how many examples those are.
+///
+/// # Safety
+/// Lengths were checked; `G * LANES` is 16.
+#[inline(always)]
+unsafe fn groups<T: Element, S: Simd<T>, const G: usize>(
+    s: S,
+    batch: &Batch<'_, T>,
+    from: Start,
+    norms: &mut [T],
+) -> usize {
+    let Dims { steps, outputs, inputs, .. } = batch.dims;
+    if S::LANES == 1 || steps != 1 || batch.example_weights.is_some() {
+        return 0;
+    }
+    let mut done = 0;
+    for norms in norms.chunks_exact_mut(FOUR) {
+        // SAFETY: examples done .. done + FOUR are inside x and dy.
+        let (dy, x) = unsafe {
+            let (dy, x) =
+                (batch.dy.as_ptr().add(done * outputs), batch.x.as_ptr().add(done * inputs));
+            (
+                square_rows::<T, S, FOUR, G>(s, dy, outputs, outputs),
+                square_rows::<T, S, FOUR, G>(s, x, inputs, inputs),
+            )
+        };
+        for ((norm, dy), x) in norms.iter_mut().zip(dy).zip(x) {
+            *norm = if from == Start::Resume { *norm } else { T::ZERO } + dy * x;
+        }
+        done += FOUR;
+    }
+    done
 }
 
 /// `c[b]`, if there are example weights.
@@ -181,7 +310,9 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
     norms: &mut [T],
 ) {
     let dims = batch.dims;
-    for (b, norm) in norms.iter_mut().enumerate() {
+    // SAFETY: by contract.
+    let done = unsafe { groups::<T, S, G>(s, batch, from, norms) };
+    for (b, norm) in norms.iter_mut().enumerate().skip(done) {
         let weight = example_weight(batch, b);
         let x = batch.x.as_ptr().wrapping_add(b * dims.steps * dims.inputs);
         let dy = batch.dy.as_ptr().wrapping_add(b * dims.steps * dims.outputs);

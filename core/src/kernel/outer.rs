@@ -1,11 +1,15 @@
 //! Per-example gradients, materialised: `G[b,j,i] = sum_t c[b] dy[b,t,j] x[b,t,i]`.
 //!
-//! Plan: one row `G[b,j,:]` at a time, contiguous in memory; `x[b,t,:]` stays in cache while `j` goes
-//! by. Large outputs are streamed past the caches.
+//! Plan, for one step: one row `G[b,j,:]` at a time, contiguous in memory; `x[b,:]` stays in cache while `j`
+//! goes by. Large outputs are streamed past the caches. For sequences `G[b]` is the matrix product of
+//! [`super::tile`], each sum starting from `-0`.
 
+use super::moments::{GradKernel, source};
+use super::sweep::sweep;
+use super::tile::{Ends, Out};
 use crate::dims::check;
 use crate::simd::Simd;
-use crate::{Batch, Element, Error, Isa};
+use crate::{Batch, Dims, Element, Error, Isa};
 
 /// Bytes of output from which stores pass the caches by: more than most third-level caches. Streaming
 /// loses badly in cache.
@@ -38,19 +42,36 @@ pub fn per_example_grad<T: Element>(
 ) -> Result<(), Error> {
     batch.check()?;
     check("per_example_grad", out.len(), batch.dims.per_example_grad_len()?)?;
-    // SAFETY: the lengths were checked.
-    unsafe { T::per_example_grad(isa, batch, out) }
+    if batch.dims.steps > 1 {
+        products(isa, batch, out);
+    } else {
+        // SAFETY: the lengths were checked.
+        unsafe { T::per_example_grad(isa, batch, out) }
+    }
     Ok(())
 }
 
-/// One row of one example.
+/// [`per_example_grad`] of sequences, lengths checked.
+fn products<T: Element>(isa: Isa, batch: &Batch<'_, T>, out: &mut [T]) {
+    let Dims { outputs, inputs, .. } = batch.dims;
+    let ends = Ends { zero: T::NEG_ZERO, ..Ends::FRESH };
+    let mut p = out.as_mut_ptr();
+    for b in 0..if out.is_empty() { 0 } else { batch.dims.batch } {
+        let mut kernel = GradKernel { whole: ends, ends, out: Out { p, stride: inputs } };
+        // SAFETY: example b is inside x, dy, the weights and out: the lengths were checked.
+        unsafe {
+            let src = source(batch).examples(b, 1);
+            sweep(isa, src, outputs, inputs, &mut [], &mut kernel);
+            p = p.add(outputs * inputs);
+        }
+    }
+}
+
+/// One row of one example: `dy` times `x`, or +0 where there is no step.
 struct Row<T> {
     x: *const T,
-    dy: *const T,
-    weight: Option<T>,
-    steps: usize,
-    inputs: usize,
-    outputs: usize,
+    dy: T,
+    empty: bool,
 }
 
 impl<T: Element> Row<T> {
@@ -60,25 +81,19 @@ impl<T: Element> Row<T> {
     /// They are inside; `n <= LANES`.
     #[inline(always)]
     unsafe fn vector<S: Simd<T>, const TAIL: bool>(&self, s: S, i: usize, n: usize) -> S::V {
-        let mut g = s.splat(T::ZERO);
-        for t in 0..self.steps {
-            // SAFETY: (t, i .. i + n) is inside x and (t, j) inside dy.
-            let (x, mut dy) = unsafe {
-                let x = self.x.add(t * self.inputs + i);
-                let x = if TAIL { s.load_first(x, n, T::ZERO) } else { s.load(x) };
-                (x, *self.dy.add(t * self.outputs))
-            };
-            if let Some(c) = self.weight {
-                dy = c * dy;
-            }
-            let dy = s.splat(dy);
-            g = if t == 0 { s.mul(dy, x) } else { s.fma(dy, x, g) };
+        if self.empty {
+            return s.splat(T::ZERO);
         }
-        g
+        // SAFETY: by contract.
+        let x = unsafe {
+            let x = self.x.add(i);
+            if TAIL { s.load_first(x, n, T::ZERO) } else { s.load(x) }
+        };
+        s.mul(s.splat(self.dy), x)
     }
 }
 
-/// The loops of [`per_example_grad`].
+/// The loops of [`per_example_grad`] for one step, or none.
 ///
 /// # Safety
 /// Its lengths were checked.
@@ -102,14 +117,12 @@ pub(crate) unsafe fn run_per_example_grad<T: Element, S: Simd<T>>(
         for j in 0..outputs {
             // SAFETY: (b, j) is inside: the lengths of x, dy, weights and out were checked.
             unsafe {
-                let row = Row {
-                    x: batch.x.as_ptr().add(b * steps * inputs),
-                    dy: batch.dy.as_ptr().add(b * steps * outputs + j),
-                    weight: batch.example_weights.map(|c| *c.get_unchecked(b)),
-                    steps,
-                    inputs,
-                    outputs,
-                };
+                let empty = steps == 0;
+                let mut dy = if empty { T::ZERO } else { *batch.dy.get_unchecked(b * outputs + j) };
+                if let Some(c) = batch.example_weights {
+                    dy = *c.get_unchecked(b) * dy;
+                }
+                let row = Row { x: batch.x.as_ptr().wrapping_add(b * inputs), dy, empty };
                 let mut i = 0;
                 if streamed {
                     let off = p.addr() % vector_bytes / size_of::<T>();

@@ -16,7 +16,7 @@ use super::tile::{Ends, Out};
 use super::update::{NonFinite, Optimizer};
 use crate::dims::check;
 use crate::state::{AdamState, RmspropState, SecondMoment};
-use crate::{AdamCoeffs, Batch, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs, Start};
+use crate::{AdamCoeffs, Batch, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs};
 
 /// What a layer step steps on: the batch, and how its gradients are taken.
 ///
@@ -341,7 +341,7 @@ where
     let (outputs, inputs) = (layer.batch.dims.outputs, layer.batch.dims.inputs);
     let mut kernel = StepKernel::<T, O, SECOND, SEQUENCE> {
         optimizer,
-        ends: Ends { start: Start::Fresh, scale: layer.scale.map(T::from_f64) },
+        ends: Ends { scale: layer.scale.map(T::from_f64), ..Ends::FRESH },
         write: layer.non_finite == NonFinite::Propagate,
         stride: inputs,
         bad: usize::MAX,

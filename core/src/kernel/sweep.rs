@@ -53,6 +53,11 @@ pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> u
     block.saturating_mul(width + MAX_ROWS)
 }
 
+/// The elements of scratch with which the widest panel of a block can be packed.
+pub(crate) const fn one_panel() -> usize {
+    if CACHES { BLOCK * (MAX_PANEL + MAX_ROWS) } else { 0 }
+}
+
 /// Examples in a block of the batch.
 const fn block_of(steps: usize) -> usize {
     let n = BLOCK / if steps == 0 { 1 } else { steps };
@@ -188,16 +193,18 @@ impl<T: Element> Walk<T> {
                 let rows = if j + tile_rows <= self.rows { tile_rows } else { 1 };
                 // SAFETY: rows j .. j + rows are inside; `dy` holds MAX_ROWS of them.
                 unsafe {
-                    T::pack_dy(self.isa, &self.src, j, rows, dy);
-                    let src = Source {
+                    let mut src = Source {
                         x,
                         x_stride: self.shape.panel.get(),
-                        dy,
-                        dy_stride: rows,
-                        dy_row: 1,
-                        weights: core::ptr::null(),
+                        dy: self.src.dy.wrapping_add(j * self.src.dy_row),
                         ..self.src
                     };
+                    // For a single panel `dy` would be copied as often as it is read.
+                    if width > self.shape.panel.get() {
+                        T::pack_dy(self.isa, &self.src, j, rows, dy);
+                        (src.dy, src.dy_stride, src.dy_row) = (dy, rows, 1);
+                        src.weights = core::ptr::null();
+                    }
                     self.row(src, depth * self.shape.panel.get(), rows, n, j, i, kernel);
                 }
                 j += rows;

@@ -92,18 +92,22 @@ impl<T: Element> Source<T> {
 #[derive(Clone, Copy)]
 pub struct Ends<T> {
     pub(crate) start: Start,
+    /// What a fresh sum starts from: +0; or -0, from which the first `fma` is the rounded product, its sign
+    /// of zero included.
+    pub(crate) zero: T,
     pub(crate) scale: Option<T>,
 }
 
 impl<T: Element> Ends<T> {
     /// A plain sum.
-    pub(crate) const FRESH: Self = Ends { start: Start::Fresh, scale: None };
+    pub(crate) const FRESH: Self = Ends { start: Start::Fresh, zero: T::ZERO, scale: None };
 
     /// Those of one block of a batch: only the first starts, only the last is scaled.
     #[inline(always)]
     pub(crate) fn of_block(self, first: bool, last: bool) -> Self {
         Ends {
             start: if first { self.start } else { Start::Resume },
+            zero: self.zero,
             scale: if last { self.scale } else { None },
         }
     }
@@ -199,13 +203,13 @@ impl<T: Element> Out<T> {
         self,
         s: S,
         n: usize,
-        start: Start,
+        ends: Ends<T>,
     ) -> [[S::V; VECS]; ROWS]
     where
         S: Simd<T>,
     {
-        let mut sums = [[s.splat(T::ZERO); VECS]; ROWS];
-        if start == Start::Resume {
+        let mut sums = [[s.splat(ends.zero); VECS]; ROWS];
+        if ends.start == Start::Resume {
             for (r, row) in sums.iter_mut().enumerate() {
                 // SAFETY: by contract.
                 *row = unsafe { load::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n) };
@@ -313,7 +317,7 @@ pub(crate) unsafe fn grad_tile<
 {
     // SAFETY: by contract; the loops stay inside batch, steps, rows and columns.
     unsafe {
-        let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends.start);
+        let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let (mut x, mut dy) = (src.x, src.dy);
         let loops = S::LOOPS.map(|loops| loops.grad);
         let nowhere = core::ptr::null_mut();
@@ -363,8 +367,8 @@ pub(crate) unsafe fn moments_tile<
 {
     // SAFETY: by contract; the loops stay inside batch, steps, rows and columns.
     unsafe {
-        let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends.start);
-        let mut sum_sq = out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends.start);
+        let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);
+        let mut sum_sq = out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let (mut x, mut dy) = (src.x, src.dy);
         let mut done = false;
         if !SEQUENCE {
