@@ -2,10 +2,13 @@
 
 mod support;
 
-use pergrad_core::{bias_grad, bias_moments, grad, moments, reference};
+use pergrad_core::{
+    Dims, Fold, Isa, bias_grad, bias_moments, grad, moments, reference, scratch_len,
+};
 use proptest::prelude::*;
 use support::case::{Case, cases, sweep};
-use support::compare::agree;
+use support::compare::{Place, agree, assert_bits};
+use support::guard::Guarded;
 use support::values::Real;
 use support::{draws, for_both_types};
 
@@ -89,4 +92,32 @@ fn drawn<T: Real>() {
     });
 }
 
-for_both_types!(grad_swept, moments_swept, bias_swept, drawn);
+/// Rows of a page are packed, as far as the scratch memory goes; nothing else changes. (Without the plain
+/// loops, so that Miri can do it.)
+fn packed_or_in_place<T: Real>() {
+    let dims = Dims::new(5, 13, 4096 / size_of::<T>() + 9);
+    let case = Case::ordinary(dims, 12);
+    let (inputs, fold, n) = (case.inputs::<T>(), Fold::mean(5), case.weight_len());
+    let (batch, rng) = (inputs.batch(), &mut case.rng(1));
+    let full = scratch_len(dims);
+    assert!(full > 0, "{dims:?} is to be packed");
+    let isa = Isa::detect();
+    let [mut g, mut sq] = [(); 2].map(|()| vec![T::nan(); n]);
+    moments(isa, &batch, fold, &mut g, &mut sq, &mut []).expect("lengths fit");
+    for len in if cfg!(miri) { vec![full] } else { vec![1, full / 3, full - 1, full, full + 7] } {
+        let [mut got_g, mut got_sq] = [(); 2].map(|()| rng.garbage::<T>(n));
+        let mut scratch = Guarded::new(rng, &vec![T::nan(); len]);
+        moments(isa, &batch, fold, &mut got_g, &mut got_sq, scratch.slice_mut())
+            .expect("lengths fit");
+        let place = Place { kernel: "moments", isa: isa.name(), case: &(dims, len) };
+        scratch.assert_intact(|| format!("{place:?} scratch"));
+        assert_bits(place, "grad", &got_g, &g);
+        assert_bits(place, "grad_sq", &got_sq, &sq);
+        assert!(
+            len < full || scratch.slice().iter().any(|v| !v.is_nan()),
+            "{place:?} was not packed"
+        );
+    }
+}
+
+for_both_types!(packed_or_in_place, grad_swept, moments_swept, bias_swept, drawn);

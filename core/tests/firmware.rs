@@ -1,6 +1,7 @@
 //! The training of the firmware, on this machine: every instruction set arrives at the bits of the
 //! microcontroller.
 
+#[allow(unreachable_pub, reason = "a module of the firmware")]
 #[path = "../firmware/src/train.rs"]
 mod train;
 

@@ -350,3 +350,35 @@ for_both_types!(
     norms_of_each_example,
     other_orders,
 );
+
+/// The factor of a fold multiplies the finished sums, however the fold starts.
+#[test]
+fn factors_multiply_finished_sums() {
+    let rows = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0];
+    for_each_isa(|isa| {
+        for (fold, want) in [
+            (Fold::fresh(), [[9.0, 12.0], [35.0, 56.0]]),
+            (Fold::fresh().scaled(0.5), [[4.5, 6.0], [17.5, 28.0]]),
+            (Fold::resume(), [[10.0, 13.0], [36.0, 57.0]]),
+            (Fold::resume().scaled(2.0), [[20.0, 26.0], [72.0, 114.0]]),
+            (Fold::mean(4), [[2.25, 3.0], [8.75, 14.0]]),
+        ] {
+            let [mut sum, mut sum_sq] = [[1.0; 2]; 2];
+            reduce(isa, &rows, 3, fold, &mut sum, &mut sum_sq).expect("lengths fit");
+            assert_eq!([sum, sum_sq], want, "{} {fold:?}", isa.name());
+        }
+    });
+}
+
+/// A layer step averages, unless told otherwise.
+#[test]
+fn layer_steps_average() {
+    for n in [1, 2, 5] {
+        let x = vec![1.0f64; n];
+        let layer = LayerStep::mean(Batch::new(Dims::new(n, 1, 1), &x, &x));
+        assert_eq!(layer.scale, Fold::mean(n).scale);
+        assert_eq!(layer.scale.map(|scale| scale * n as f64), Some(1.0));
+        assert_eq!(layer.second, SecondMoment::GradSq);
+        assert_eq!(layer.non_finite, NonFinite::Propagate);
+    }
+}

@@ -3,7 +3,8 @@
 mod support;
 
 use pergrad_core::{
-    AdamConfig, Isa, MomentumConfig, MomentumForm, NonFinite, RmspropConfig, WarmUp, Window,
+    AdamConfig, Epsilon, Isa, MomentumConfig, MomentumForm, NonFinite, RmspropConfig, WarmUp,
+    Window,
 };
 use proptest::prelude::*;
 use support::compare::{Place, assert_bits};
@@ -245,7 +246,46 @@ fn averages_of_squares_are_not_negative<T: Real>() {
     });
 }
 
+/// NAdam looks ahead as optax does: `beta m / (1 - beta^(t + 1)) + (1 - beta) g / (1 - beta^t)`, and, with the
+/// exact mean, with the next step's share of the gradient. Recomputed in `f64`, by other formulas.
+fn nadam_looks_ahead<T: Real>() {
+    let (n, n_sq, lr, epsilon) = (4.0, 30.0, 0.1, 1e-3);
+    for warm_up in [WarmUp::Debias, WarmUp::ExactMean] {
+        let mut adam = AdamConfig::new(lr, window(n), window(n_sq));
+        (adam.warm_up, adam.epsilon, adam.nesterov) = (warm_up, Epsilon::Outside(epsilon), true);
+        let config = Config::Adam(adam);
+        for_each_isa(|isa| {
+            let mut state = zeros::<T>(&config);
+            let (mut p, mut m, mut v) = (0.0, 0.0, 0.0);
+            let rng = &mut Rng::new(5);
+            for t in 1..=12 {
+                let g: T = rng.value(Kind::Ordinary);
+                step(&config, isa, t, &[g; LEN], None, &mut state);
+                let (g, steps) = (g.to_f64(), t as f64);
+                let (mean, root) = if warm_up == WarmUp::Debias {
+                    let (beta, beta_sq): (f64, f64) = (1.0 - 1.0 / n, 1.0 - 1.0 / n_sq);
+                    m = beta * m + (1.0 - beta) * g;
+                    v = beta_sq * v + (1.0 - beta_sq) * g * g;
+                    let ahead = beta * m / (1.0 - beta.powf(steps + 1.0));
+                    let mean = ahead + (1.0 - beta) * g / (1.0 - beta.powf(steps));
+                    (mean, (v / (1.0 - beta_sq.powf(steps))).sqrt())
+                } else {
+                    m += (g - m) / n.min(steps);
+                    v += (g * g - v) / n_sq.min(steps);
+                    (m + (g - m) / n.min(steps + 1.0), v.sqrt())
+                };
+                p -= lr * mean / (root + epsilon);
+                let off = (state[0][0].to_f64() - p).abs();
+                assert_on(isa, off < 100.0 * T::EPSILON, || {
+                    format!("{warm_up:?}, step {t}: {:?}, not {p}", state[0][0])
+                });
+            }
+        });
+    }
+}
+
 for_both_types!(
+    nadam_looks_ahead,
     sum_form_is_n_times_the_average,
     a_constant_is_a_fixed_point,
     exact_mean_of_a_constant,

@@ -137,8 +137,8 @@ pub(crate) struct GradKernel<T> {
 impl<T: Element> RowKernel<T> for GradKernel<T> {
     const RESUMABLE: bool = true;
 
-    fn rows(shape: Shape, _depth: usize) -> usize {
-        shape.grad
+    fn rows(shape: Shape, _depth: usize, left: usize) -> usize {
+        shape.grad_rows(left)
     }
 
     fn most_columns(_rows: usize) -> usize {
@@ -166,8 +166,8 @@ struct MomentsKernel<T, const SEQUENCE: bool> {
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
     const RESUMABLE: bool = true;
 
-    fn rows(shape: Shape, _depth: usize) -> usize {
-        if SEQUENCE { shape.sequence } else { shape.moments }
+    fn rows(shape: Shape, _depth: usize, left: usize) -> usize {
+        shape.moments_rows(SEQUENCE, left)
     }
 
     fn most_columns(_rows: usize) -> usize {

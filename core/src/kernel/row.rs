@@ -17,6 +17,8 @@ pub struct Shape {
     pub panel: NonZeroUsize,
     /// Rows of a tile of `grad`.
     pub grad: usize,
+    /// Rows of a lower one, for what is left over.
+    pub grad_rest: usize,
     /// Rows of a tile of `moments`.
     pub moments: usize,
     /// Rows of a tile of a sequence's `moments`.
@@ -35,8 +37,30 @@ pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
         Room::Scalars32 => (4, 2, 2, 2),
         Room::Software => (1, 1, 1, 1),
     };
+    let grad_rest = if S::LANES > 1 { 4 } else { 1 };
     let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
-    Shape { panel, grad, moments, sequence }
+    Shape { panel, grad, grad_rest, moments, sequence }
+}
+
+impl Shape {
+    /// Rows of the next tile of `grad`, with so many left.
+    pub(crate) fn grad_rows(self, left: usize) -> usize {
+        if left < self.grad && left >= self.grad_rest {
+            self.grad_rest
+        } else {
+            whole_or_one(self.grad, left)
+        }
+    }
+
+    /// Rows of the next tile of `moments`, with so many left.
+    pub(crate) fn moments_rows(self, sequence: bool, left: usize) -> usize {
+        whole_or_one(if sequence { self.sequence } else { self.moments }, left)
+    }
+}
+
+/// `rows`, if so many are left.
+fn whole_or_one(rows: usize, left: usize) -> usize {
+    if left < rows { 1 } else { rows }
 }
 
 /// What there is room for in registers. [`shape`] and the `_row` functions below say the sizes of tiles
@@ -176,24 +200,28 @@ impl<T: Element> Row<T> {
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// All tiles of a row, whatever its number of rows and weights.
+/// All tiles of a row, whatever its number of rows (`ROWS`, `REST` or 1) and weights.
 ///
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-unsafe fn any_tiles<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>)
-where
+unsafe fn any_tiles<T, S, K, const ROWS: usize, const REST: usize, const VECS: usize>(
+    s: S,
+    row: &Row<T>,
+) where
     T: Element,
     S: Simd<T>,
     K: Tile<T>,
 {
     // SAFETY: by contract.
     unsafe {
-        match (row.rows == ROWS, row.src.weights.is_null()) {
-            (true, true) => tiles::<T, S, K, ROWS, VECS, false>(s, row),
-            (true, false) => tiles::<T, S, K, ROWS, VECS, true>(s, row),
-            (false, true) => tiles::<T, S, K, 1, VECS, false>(s, row),
-            (false, false) => tiles::<T, S, K, 1, VECS, true>(s, row),
+        match row.src.weights.is_null() {
+            true if row.rows == ROWS => tiles::<T, S, K, ROWS, VECS, false>(s, row),
+            false if row.rows == ROWS => tiles::<T, S, K, ROWS, VECS, true>(s, row),
+            true if REST > 1 && row.rows == REST => tiles::<T, S, K, REST, VECS, false>(s, row),
+            false if REST > 1 && row.rows == REST => tiles::<T, S, K, REST, VECS, true>(s, row),
+            true => tiles::<T, S, K, 1, VECS, false>(s, row),
+            false => tiles::<T, S, K, 1, VECS, true>(s, row),
         }
     }
 }
@@ -263,9 +291,9 @@ pub(crate) unsafe fn grad_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
         match Room::of::<T, S>() {
-            Room::Vectors32 | Room::Vectors16 => any_tiles::<T, S, GradTile, 6, 2>(s, row),
-            Room::Scalars32 => any_tiles::<T, S, GradTile, 2, 4>(s, row),
-            Room::Software => any_tiles::<T, S, GradTile, 1, 1>(s, row),
+            Room::Vectors32 | Room::Vectors16 => any_tiles::<T, S, GradTile, 6, 4, 2>(s, row),
+            Room::Scalars32 => any_tiles::<T, S, GradTile, 2, 1, 4>(s, row),
+            Room::Software => any_tiles::<T, S, GradTile, 1, 1, 1>(s, row),
         }
     }
 }
@@ -279,10 +307,10 @@ pub(crate) unsafe fn moments_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
         match Room::of::<T, S>() {
-            Room::Vectors32 => any_tiles::<T, S, MomentsTile<false>, 6, 2>(s, row),
-            Room::Vectors16 => any_tiles::<T, S, MomentsTile<false>, 3, 2>(s, row),
-            Room::Scalars32 => any_tiles::<T, S, MomentsTile<false>, 2, 4>(s, row),
-            Room::Software => any_tiles::<T, S, MomentsTile<false>, 1, 1>(s, row),
+            Room::Vectors32 => any_tiles::<T, S, MomentsTile<false>, 6, 1, 2>(s, row),
+            Room::Vectors16 => any_tiles::<T, S, MomentsTile<false>, 3, 1, 2>(s, row),
+            Room::Scalars32 => any_tiles::<T, S, MomentsTile<false>, 2, 1, 4>(s, row),
+            Room::Software => any_tiles::<T, S, MomentsTile<false>, 1, 1, 1>(s, row),
         }
     }
 }
@@ -296,10 +324,10 @@ pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
         match Room::of::<T, S>() {
-            Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 4, 2>(s, row),
-            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 2, 2>(s, row),
-            Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 4>(s, row),
-            Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1>(s, row),
+            Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 4, 1, 2>(s, row),
+            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 2, 1, 2>(s, row),
+            Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 1, 4>(s, row),
+            Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1>(s, row),
         }
     }
 }

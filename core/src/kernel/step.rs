@@ -255,12 +255,11 @@ where
 {
     const RESUMABLE: bool = false;
 
-    fn rows(shape: Shape, depth: usize) -> usize {
-        match (SECOND, SEQUENCE) {
+    fn rows(shape: Shape, depth: usize, left: usize) -> usize {
+        match SECOND {
             _ if depth <= if SECOND { SHALLOW } else { SHALLOW / 2 } => 1,
-            (false, _) => shape.grad,
-            (true, false) => shape.moments,
-            (true, true) => shape.sequence,
+            false => shape.grad_rows(left),
+            true => shape.moments_rows(SEQUENCE, left),
         }
     }
 

@@ -69,8 +69,8 @@ pub(crate) trait RowKernel<T: Element> {
     /// Whether the output is memory in which sums can rest between blocks of the batch.
     const RESUMABLE: bool;
 
-    /// Rows of a tile, for a fold over `depth` `(b, t)`.
-    fn rows(shape: Shape, depth: usize) -> usize;
+    /// Rows of the next tile, for a fold over `depth` `(b, t)` and with so many rows left.
+    fn rows(shape: Shape, depth: usize, left: usize) -> usize;
 
     /// Most columns of a row of tiles of `rows` rows.
     fn most_columns(rows: usize) -> usize;
@@ -112,12 +112,11 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         unsafe {
             let shape = T::shape(isa);
             let walk = Walk { isa, shape, src: src.examples(b, block), rows, columns };
-            let tile_rows = if few { 1 } else { K::rows(shape, walk.src.depth()) };
-            let width = if few { 0 } else { walk.width(tile_rows, scratch.len()) };
+            let width = if few { 0 } else { walk.width(scratch.len()) };
             if width == 0 {
-                walk.in_place(tile_rows, kernel);
+                walk.in_place(few, kernel);
             } else {
-                walk.packed(tile_rows, width, scratch, kernel);
+                walk.packed(width, scratch, kernel);
             }
         }
         b += block;
@@ -140,11 +139,11 @@ struct Walk<T> {
 impl<T: Element> Walk<T> {
     /// The columns that are packed at a time: whole panels, or 0 where packing cannot be done or does
     /// not pay.
-    fn width(&self, tile_rows: usize, scratch: usize) -> usize {
+    fn width(&self, scratch: usize) -> usize {
         let panel = self.shape.panel;
         let depth = self.src.depth();
         let near_rows = self.src.x_stride * size_of::<T>() < PAGE;
-        if !CACHES || near_rows || self.rows < 2 * tile_rows || depth == 0 {
+        if !CACHES || near_rows || self.rows < 2 * MAX_ROWS || depth == 0 {
             return 0;
         }
         let fits = (scratch / depth).saturating_sub(MAX_ROWS);
@@ -153,14 +152,19 @@ impl<T: Element> Walk<T> {
         fits.min(near).min(all) / panel * panel.get()
     }
 
+    /// Rows of the tiles at row `j`.
+    fn next_rows<K: RowKernel<T>>(&self, few: bool, j: usize) -> usize {
+        if few { 1 } else { K::rows(self.shape, self.src.depth(), self.rows - j) }
+    }
+
     /// Nothing packed.
     ///
     /// # Safety
     /// As [`sweep`].
-    unsafe fn in_place<K: RowKernel<T>>(&self, tile_rows: usize, kernel: &mut K) {
+    unsafe fn in_place<K: RowKernel<T>>(&self, few: bool, kernel: &mut K) {
         let mut j = 0;
         while j < self.rows {
-            let rows = if j + tile_rows <= self.rows { tile_rows } else { 1 };
+            let rows = self.next_rows::<K>(few, j);
             let dy = self.src.dy.wrapping_add(j * self.src.dy_row);
             let src = Source { dy, ..self.src };
             // SAFETY: rows j .. j + rows are inside.
@@ -173,13 +177,7 @@ impl<T: Element> Walk<T> {
     ///
     /// # Safety
     /// As [`sweep`]; `scratch` holds `depth * (width + MAX_ROWS)` elements.
-    unsafe fn packed<K: RowKernel<T>>(
-        &self,
-        tile_rows: usize,
-        width: usize,
-        scratch: &mut [T],
-        kernel: &mut K,
-    ) {
+    unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: &mut [T], kernel: &mut K) {
         let depth = self.src.depth();
         let (dy, x) = scratch.split_at_mut(depth * MAX_ROWS);
         let (dy, x) = (dy.as_mut_ptr(), x.as_mut_ptr());
@@ -190,7 +188,7 @@ impl<T: Element> Walk<T> {
             unsafe { T::pack_x(self.isa, &self.src, i, n, x) }
             let mut j = 0;
             while j < self.rows {
-                let rows = if j + tile_rows <= self.rows { tile_rows } else { 1 };
+                let rows = self.next_rows::<K>(false, j);
                 // SAFETY: rows j .. j + rows are inside; `dy` holds MAX_ROWS of them.
                 unsafe {
                     let mut src = Source {

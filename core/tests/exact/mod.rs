@@ -1,4 +1,8 @@
-//! `fma` and `sqrt` in big integers, rounded once, by the definition of IEEE 754.
+//! Exact arithmetic in big integers: `fma` and `sqrt` rounded once, by the definition of IEEE 754, and
+//! [`dyadic`] numbers, which are never rounded.
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+
+pub(crate) mod dyadic;
 
 use std::cmp::Ordering;
 

@@ -134,7 +134,7 @@ impl Rng {
 
     /// A value with an exponent from `low` to `high` (below the range of normal numbers:
     /// subnormal), random in sign and significand.
-    fn with_exponent<T: Real>(&mut self, low: i32, high: i32) -> T {
+    pub fn with_exponent<T: Real>(&mut self, low: i32, high: i32) -> T {
         let exponent = low + self.below((high - low + 1) as usize) as i32;
         let field = (exponent + T::BIAS).clamp(0, 2 * T::BIAS) as u64;
         let bits = self.bits();
