@@ -55,6 +55,8 @@ pub fn forward<T: Element>(
 /// * `dx`: `[B, T, I]`; added to with [`Start::Resume`], overwritten and never read with
 ///   [`Start::Fresh`].
 ///
+/// On targets with vectors it takes 38 KiB of stack for `f32`, 76 KiB for `f64`, to copy parts of `weight`.
+///
 /// # Errors
 /// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.
 ///
