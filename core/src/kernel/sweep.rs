@@ -11,7 +11,10 @@
 //!   however large the batch is.
 //! * For a few `(b, t)` the time goes into the output, not into `x`: one row of it at a time, in long
 //!   runs, nothing packed.
-//! * Without scratch the same tiles read `x` and `dy` where they are.
+//! * Without scratch the same tiles read `x` and `dy` where they are; example weights multiply `dy` once for
+//!   each row of tiles, on the stack.
+
+use core::mem::MaybeUninit;
 
 use super::row::{Row, Shape};
 use super::tile::{Ends, Out, Source};
@@ -35,6 +38,9 @@ pub(crate) const CACHES: bool = cfg!(portable_vectors);
 
 /// Most rows in a tile, of any kernel and ISA.
 const MAX_ROWS: usize = 6;
+
+/// Elements of `c dy` on the stack: a row of tiles, for one block of the batch.
+const WEIGHTED: usize = if CACHES { BLOCK * MAX_ROWS } else { 0 };
 
 /// Widest panel of any ISA and type.
 const MAX_PANEL: usize = 32;
@@ -113,7 +119,9 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
             let shape = T::shape(isa);
             let walk = Walk { isa, shape, src: src.examples(b, block), rows, columns };
             let width = if few { 0 } else { walk.width(scratch.len()) };
-            if width == 0 {
+            if width == 0 && walk.weights_pay(few) {
+                walk.weighted(kernel);
+            } else if width == 0 {
                 walk.in_place(few, kernel);
             } else {
                 walk.packed(width, scratch, kernel);
@@ -169,6 +177,38 @@ impl<T: Element> Walk<T> {
             let src = Source { dy, ..self.src };
             // SAFETY: rows j .. j + rows are inside.
             unsafe { self.row(src, self.shape.panel.get(), rows, self.columns, j, 0, kernel) }
+            j += rows;
+        }
+    }
+
+    /// Whether to multiply `dy` by the example weights once for each row of tiles, rather than in each tile.
+    fn weights_pay(&self, few: bool) -> bool {
+        let fits = self.src.depth() * MAX_ROWS <= WEIGHTED;
+        CACHES
+            && !few
+            && fits
+            && !self.src.weights.is_null()
+            && self.columns > self.shape.panel.get()
+    }
+
+    /// `c dy` packed on the stack for each row of tiles, `x` read where it is.
+    ///
+    /// # Safety
+    /// As [`sweep`]; there are weights, and `depth` rows of `dy` fit.
+    #[inline(never)]
+    unsafe fn weighted<K: RowKernel<T>>(&self, kernel: &mut K) {
+        let mut dy = [const { MaybeUninit::<T>::uninit() }; WEIGHTED];
+        let dy: *mut T = dy.as_mut_ptr().cast();
+        let mut j = 0;
+        while j < self.rows {
+            let rows = self.next_rows::<K>(false, j);
+            let weights = core::ptr::null();
+            let src = Source { dy, dy_stride: rows, dy_row: 1, weights, ..self.src };
+            // SAFETY: rows j .. j + rows are inside, and so many fit `dy`.
+            unsafe {
+                T::pack_dy(self.isa, &self.src, j, rows, dy);
+                self.row(src, self.shape.panel.get(), rows, self.columns, j, 0, kernel);
+            }
             j += rows;
         }
     }
