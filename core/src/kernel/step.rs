@@ -1,7 +1,7 @@
 //! The layer step: moments and update of one layer in one sweep.
 //!
 //! Plan: rows of tiles ([`super::tile`]) leave their sums in a small array on the stack, where the
-//! optimizer picks them up at once: a few hundred gradients exist at a time, in the first-level cache.
+//! optimizer picks them up at once: a thousand gradients or two exist at a time, in the first-level cache.
 //! While a tile is summed, its parameters and their state are fetched. The bits
 //! are those of [`moments`](crate::moments()) (or, on the squared average and for momentum, of
 //! [`grad`](crate::grad())) followed by the update.
@@ -193,13 +193,14 @@ pub fn step_adam<T: Element>(
     unsafe { step(isa, layer, part, Adam(c, arrays), second, scratch) }
 }
 
-/// Elements of the sums of a row of tiles, on the stack.
-const SUMS: usize = if CACHES { 6 * 64 } else { 2 * 64 };
+/// Elements of the sums of a row of tiles, on the stack: the parameters and their state are gone through in
+/// runs of 1 KiB of each row, as memory likes it.
+const SUMS: usize = if CACHES { 6 * 256 } else { 2 * 64 };
 
-/// Up to so many `(b, t)` the time goes into the parameters: they are walked in runs of one row, as
-/// memory likes it, at the cost of loading `x` more often. (Half of it without `grad_sq`, whose single
-/// rows have too few sums at a time to keep the multipliers busy.)
-const SHALLOW: usize = if CACHES { 16 } else { 0 };
+/// Up to so many `(b, t)` the time goes into the parameters: they are walked row by row, at the cost of
+/// loading `x` more often. (Not without `grad_sq`, whose single rows have too few sums at a time to keep the
+/// multipliers busy.)
+const SHALLOW: usize = if CACHES { 8 } else { 0 };
 
 /// Prefetching a tile's parameters pays from so many `(b, t)` on, if the rows are pages apart.
 const DEEP: usize = 32;
@@ -257,9 +258,9 @@ where
 
     fn rows(shape: Shape, depth: usize, left: usize) -> usize {
         match SECOND {
-            _ if depth <= if SECOND { SHALLOW } else { SHALLOW / 2 } => 1,
-            false => shape.grad_rows(left),
+            true if depth <= SHALLOW => 1,
             true => shape.moments_rows(SEQUENCE, left),
+            false => shape.grad_rows(left),
         }
     }
 
