@@ -215,7 +215,7 @@ unsafe fn any_tiles<T, S, K, const ROWS: usize, const REST: usize, const VECS: u
 {
     // SAFETY: by contract.
     unsafe {
-        match row.src.weights.is_null() {
+        match row.src.weights.is_null() && S::LOOPS.is_none() {
             true if row.rows == ROWS => tiles::<T, S, K, ROWS, VECS, false>(s, row),
             false if row.rows == ROWS => tiles::<T, S, K, ROWS, VECS, true>(s, row),
             true if REST > 1 && row.rows == REST => tiles::<T, S, K, REST, VECS, false>(s, row),

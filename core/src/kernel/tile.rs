@@ -36,14 +36,18 @@ impl<T: Element> Source<T> {
         Source { x: self.x.wrapping_add(i), ..self }
     }
 
-    /// The weight of example `b`; not looked at unless `WEIGHTED`.
+    /// The weight of example `b`; not looked at unless `WEIGHTED`. With loops in assembly, which multiply
+    /// anyway, there are no tiles without: no weight is 1.
     ///
     /// # Safety
     /// `b < batch`, and there are weights if `WEIGHTED`.
     #[inline(always)]
-    unsafe fn weight<const WEIGHTED: bool>(&self, b: usize) -> T {
+    unsafe fn weight<S: Simd<T>, const WEIGHTED: bool>(&self, b: usize) -> T {
+        if !WEIGHTED || S::LOOPS.is_some() && self.weights.is_null() {
+            return T::ONE;
+        }
         // SAFETY: b < batch elements by contract.
-        if WEIGHTED { unsafe { *self.weights.add(b) } } else { T::ONE }
+        unsafe { *self.weights.add(b) }
     }
 
     /// `(b, t)` in all.
@@ -277,10 +281,10 @@ where
     };
     // SAFETY: by contract, for the whole batch or one example after the other.
     unsafe {
-        if WEIGHTED {
+        if WEIGHTED && !src.weights.is_null() {
             tile.depth = src.steps;
             for b in 0..src.batch {
-                tile.weight = src.weight::<true>(b);
+                tile.weight = src.weight::<S, true>(b);
                 run(&tile);
                 tile.x = tile.x.wrapping_add(src.steps * src.x_stride);
                 tile.dy = tile.dy.wrapping_add(src.steps * src.dy_stride);
@@ -323,7 +327,7 @@ pub(crate) unsafe fn grad_tile<
         let nowhere = core::ptr::null_mut();
         let done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, nowhere);
         for b in 0..if done { 0 } else { src.batch } {
-            let weight = src.weight::<WEIGHTED>(b);
+            let weight = src.weight::<S, WEIGHTED>(b);
             for _ in 0..src.steps {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
                 for r in 0..ROWS {
@@ -377,7 +381,7 @@ pub(crate) unsafe fn moments_tile<
             done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, sum_sq);
         }
         for b in 0..if done { 0 } else { src.batch } {
-            let weight = src.weight::<WEIGHTED>(b);
+            let weight = src.weight::<S, WEIGHTED>(b);
             if SEQUENCE {
                 let mut g = [[s.splat(T::ZERO); VECS]; ROWS];
                 for t in 0..src.steps {
