@@ -56,6 +56,7 @@
 //! | an optimizer step from a gradient in memory | [`update_momentum`], [`update_rmsprop`], [`update_adam`] |
 //! | statistics and step in one sweep | [`step_momentum`], [`step_rmsprop`], [`step_adam`] |
 //! | what any of these must give, in plain loops | [`mod@reference`] |
+//! | whether a machine of yours gives it | `self_test`, with the feature `self-test` |
 //!
 //! Every function checks its lengths first and returns a [`Result`]; on an error nothing has been
 //! written. Outputs marked *out* are overwritten and never read. Kernels that gain from it take
@@ -142,7 +143,8 @@
 //!
 //! [`Isa::detect`] picks the fastest instruction set that the CPU has; on x86-64 those are AVX2 with FMA
 //! and AVX-512, whatever the crate was compiled for. Elsewhere the portable backend is NEON, wasm SIMD
-//! or scalars, by the compilation target. On x86-64 without FMA the portable backend is slow.
+//! or one element at a time, by the compilation target; on Cortex-M4F, M33, M7 and RISC-V with the FPU's fused
+//! multiply-add. Where there is none (x86-64 without FMA, wasm, no FPU) it is computed in software, and slow.
 #![no_std]
 
 mod average;
