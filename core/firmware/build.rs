@@ -45,6 +45,11 @@ fn main() {
         }
     }
     fs::write(out.join("memory.x"), script).expect("OUT_DIR is writable");
+    // Floating point in software would train for minutes.
+    println!("cargo::rustc-check-cfg=cfg(trains)");
+    if target != "thumbv6m-none-eabi" {
+        println!("cargo::rustc-cfg=trains");
+    }
     println!("cargo::rustc-check-cfg=cfg(small)");
     if board == "microbit" {
         println!("cargo::rustc-cfg=small");

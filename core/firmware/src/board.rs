@@ -7,7 +7,7 @@ mod this;
 #[path = "board/riscv.rs"]
 mod this;
 
-#[cfg(not(small))]
+#[cfg(trains)]
 pub use this::instructions;
 pub use this::report_memory;
 

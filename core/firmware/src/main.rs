@@ -7,14 +7,14 @@
 #![no_main]
 
 mod board;
-#[cfg(not(small))]
+#[cfg(trains)]
 mod counts;
 mod print;
-#[cfg(not(small))]
+#[cfg(trains)]
 mod train;
 
 use core::cell::UnsafeCell;
-#[cfg(not(small))]
+#[cfg(trains)]
 use core::mem::ManuallyDrop;
 
 use pergrad_core::self_test::{MEMORY, self_test};
@@ -22,11 +22,11 @@ use pergrad_core::{Element, Isa};
 use print::{Line, print};
 
 /// The digits, 65 bytes each.
-#[cfg(not(small))]
+#[cfg(trains)]
 static DIGITS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/digits.bin"));
 
 /// The SHA-256 of the trained weights, the same on every machine.
-#[cfg(not(small))]
+#[cfg(trains)]
 const TRAINED: &str = include_str!("../trained.txt");
 
 /// The memory of the three parts of the program, which run one after the other.
@@ -34,9 +34,9 @@ union Parts {
     single: [f32; MEMORY],
     #[cfg(not(small))]
     double: [f64; MEMORY],
-    #[cfg(not(small))]
+    #[cfg(trains)]
     counts: ManuallyDrop<counts::Counts>,
-    #[cfg(not(small))]
+    #[cfg(trains)]
     trainer: ManuallyDrop<train::Trainer>,
 }
 
@@ -62,10 +62,10 @@ fn run() -> bool {
     #[cfg(not(small))]
     let equal = equal & tested(isa, unsafe { &mut parts.double });
     // SAFETY: as above.
-    #[cfg(not(small))]
+    #[cfg(trains)]
     counts::report(isa, unsafe { &mut parts.counts });
     // SAFETY: as above.
-    #[cfg(not(small))]
+    #[cfg(trains)]
     let equal = equal & trained(isa, unsafe { &mut parts.trainer });
     board::report_memory();
     #[cfg(feature = "can-panic")]
@@ -90,7 +90,7 @@ fn tested<T: Element>(isa: Isa, memory: &mut [T]) -> bool {
 }
 
 /// The training, a line for each epoch.
-#[cfg(not(small))]
+#[cfg(trains)]
 fn trained(isa: Isa, trainer: &mut train::Trainer) -> bool {
     let digest = trainer.train(isa, DIGITS, |epoch| {
         let (correct, all) = epoch.correct;

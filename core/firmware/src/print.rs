@@ -74,7 +74,7 @@ impl Line {
         self
     }
 
-    #[cfg(not(small))]
+    #[cfg(trains)]
     /// `n` over ten to the power of `places`.
     pub fn decimal(&mut self, n: u32, places: u32) -> &mut Self {
         let one = 10u32.saturating_pow(places).max(1);

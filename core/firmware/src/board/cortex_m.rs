@@ -49,7 +49,7 @@ pub fn report_memory() {
 
 const SYST_CSR: *mut u32 = 0xe000_e010 as *mut u32;
 const SYST_RVR: *mut u32 = 0xe000_e014 as *mut u32;
-#[cfg(not(small))]
+#[cfg(trains)]
 const SYST_CVR: *const u32 = 0xe000_e018 as *const u32;
 
 /// Lets SysTick count down all of its 24 bits, by the processor's clock.
@@ -63,7 +63,7 @@ fn start_counting() {
 
 /// Instructions so far, modulo 2^24 ticks. One tick of the boards' 25 MHz is 40 of QEMU's nanoseconds, and by
 /// `-icount shift=0` an instruction takes one.
-#[cfg(not(small))]
+#[cfg(trains)]
 pub fn instructions() -> Option<u32> {
     // SAFETY: as above.
     let left = unsafe { SYST_CVR.read_volatile() };
