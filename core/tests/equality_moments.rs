@@ -100,11 +100,14 @@ fn packed_or_in_place<T: Real>() {
     let (inputs, fold, n) = (case.inputs::<T>(), Fold::mean(5), case.weight_len());
     let (batch, rng) = (inputs.batch(), &mut case.rng(1));
     let full = scratch_len(dims);
-    assert!(full > 0, "{dims:?} is to be packed");
+    // (Where there are no vectors nothing is packed.)
+    let vectors = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+    assert!(full > 0 || !vectors, "{dims:?} is to be packed");
     let isa = Isa::detect();
     let [mut g, mut sq] = [(); 2].map(|()| vec![T::nan(); n]);
     moments(isa, &batch, fold, &mut g, &mut sq, &mut []).expect("lengths fit");
-    for len in if cfg!(miri) { vec![full] } else { vec![1, full / 3, full - 1, full, full + 7] } {
+    let lengths = [1, full / 3, full.saturating_sub(1), full, full + 7];
+    for &len in if cfg!(miri) { &lengths[3..4] } else { &lengths } {
         let [mut got_g, mut got_sq] = [(); 2].map(|()| rng.garbage::<T>(n));
         let mut scratch = Guarded::new(rng, &vec![T::nan(); len]);
         moments(isa, &batch, fold, &mut got_g, &mut got_sq, scratch.slice_mut())
@@ -114,7 +117,7 @@ fn packed_or_in_place<T: Real>() {
         assert_bits(place, "grad", &got_g, &g);
         assert_bits(place, "grad_sq", &got_sq, &sq);
         assert!(
-            len < full || scratch.slice().iter().any(|v| !v.is_nan()),
+            len < full || full == 0 || scratch.slice().iter().any(|v| !v.is_nan()),
             "{place:?} was not packed"
         );
     }

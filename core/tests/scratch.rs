@@ -1,4 +1,6 @@
-//! How much scratch memory is worth giving: pinned, since firmware lays it out at compile time.
+//! How much scratch memory is worth giving: pinned, since firmware lays it out at compile time. (Where there
+//! are vectors; elsewhere it is none.)
+#![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 
 use pergrad_core::{Dims, scratch_len};
 
