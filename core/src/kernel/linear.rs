@@ -10,6 +10,9 @@
 //! gradient: the matrix product of [`super::tile`], with `W` in the place of `x` and `j` in the place
 //! of `b`.
 
+use core::mem::MaybeUninit;
+use core::ptr::slice_from_raw_parts_mut;
+
 use super::moments::GradKernel;
 use super::sweep::{self, sweep};
 use super::tile::{Ends, Out, Source};
@@ -134,9 +137,10 @@ fn run_input_grad<T: Element>(
     let ends = Ends { start: from, ..Ends::FRESH };
     let mut kernel = GradKernel { whole: ends, ends, out };
     let Some(rows) = dx.len().checked_div(inputs) else { return };
-    let mut panel = [T::ZERO; PANEL];
+    let mut panel = [const { MaybeUninit::<T>::uninit() }; PANEL];
+    let panel = slice_from_raw_parts_mut(panel.as_mut_ptr().cast::<T>(), PANEL);
     // SAFETY: the lengths of dy, weight and dx were checked against the extents.
-    unsafe { sweep(isa, src, rows, inputs, &mut panel, &mut kernel) }
+    unsafe { sweep(isa, src, rows, inputs, panel, &mut kernel) }
 }
 
 /// Elements on the stack for a panel of `W`, packed for one block of the fold: there is no scratch of the

@@ -92,16 +92,18 @@ pub(crate) trait RowKernel<T: Element> {
     unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize);
 }
 
-/// Calls `kernel` for all of a `[rows, columns]` output.
+/// Calls `kernel` for all of a `[rows, columns]` output. Nothing is read of `scratch` that was not written, so
+/// it need not be initialised.
 ///
 /// # Safety
-/// `src` is readable for all rows and columns; `kernel` may be called for all of them.
+/// `src` is readable for all rows and columns; `kernel` may be called for all of them; `scratch` is writable
+/// and readable.
 pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     isa: Isa,
     src: Source<T>,
     rows: usize,
     columns: usize,
-    scratch: &mut [T],
+    scratch: *mut [T],
     kernel: &mut K,
 ) {
     if rows == 0 || columns == 0 {
@@ -119,12 +121,12 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
             let shape = T::shape(isa);
             let walk = Walk { isa, shape, src: src.examples(b, block), rows, columns };
             let width = if few { 0 } else { walk.width(scratch.len()) };
-            if width == 0 && walk.weights_pay(few) {
+            if width > 0 {
+                walk.packed(width, scratch.cast(), kernel);
+            } else if walk.weights_pay(few) {
                 walk.weighted(kernel);
-            } else if width == 0 {
-                walk.in_place(few, kernel);
             } else {
-                walk.packed(width, scratch, kernel);
+                walk.all_rows(walk.in_place(), None, few, kernel);
             }
         }
         b += block;
@@ -132,6 +134,20 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
             return;
         }
     }
+}
+
+/// Columns that are gone through together, and where their `x` is.
+#[derive(Clone, Copy)]
+struct Panels<T> {
+    x: *const T,
+    /// Elements from one `(b, t)` to the next.
+    x_stride: usize,
+    /// Elements from one panel to the next.
+    panel_stride: usize,
+    /// The first column.
+    i: usize,
+    /// How many there are.
+    n: usize,
 }
 
 /// One block of the batch over a whole output.
@@ -160,23 +176,39 @@ impl<T: Element> Walk<T> {
         fits.min(near).min(all) / panel * panel.get()
     }
 
-    /// Rows of the tiles at row `j`.
-    fn next_rows<K: RowKernel<T>>(&self, few: bool, j: usize) -> usize {
-        if few { 1 } else { K::rows(self.shape, self.src.depth(), self.rows - j) }
+    /// All columns, their `x` where it is.
+    fn in_place(&self) -> Panels<T> {
+        let panel_stride = self.shape.panel.get();
+        Panels { x: self.src.x, x_stride: self.src.x_stride, panel_stride, i: 0, n: self.columns }
     }
 
-    /// Nothing packed.
+    /// All rows of tiles over some columns; their `dy` packed, times the example weights, into `dy` if given.
     ///
     /// # Safety
-    /// As [`sweep`].
-    unsafe fn in_place<K: RowKernel<T>>(&self, few: bool, kernel: &mut K) {
+    /// As [`sweep`]; `dy` holds `depth * MAX_ROWS` elements.
+    unsafe fn all_rows<K: RowKernel<T>>(
+        &self,
+        panels: Panels<T>,
+        dy: Option<*mut T>,
+        few: bool,
+        kernel: &mut K,
+    ) {
         let mut j = 0;
         while j < self.rows {
-            let rows = self.next_rows::<K>(few, j);
-            let dy = self.src.dy.wrapping_add(j * self.src.dy_row);
-            let src = Source { dy, ..self.src };
-            // SAFETY: rows j .. j + rows are inside.
-            unsafe { self.row(src, self.shape.panel.get(), rows, self.columns, j, 0, kernel) }
+            let left = self.rows - j;
+            let rows = if few { 1 } else { K::rows(self.shape, self.src.depth(), left) };
+            let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src };
+            // SAFETY: rows j .. j + rows are inside, and at most MAX_ROWS.
+            unsafe {
+                if let Some(dy) = dy {
+                    T::pack_dy(self.isa, &self.src, j, rows, dy);
+                    (src.dy, src.dy_stride, src.dy_row) = (dy, rows, 1);
+                    src.weights = core::ptr::null();
+                } else {
+                    src.dy = src.dy.wrapping_add(j * src.dy_row);
+                }
+                self.row(src, panels.panel_stride, rows, panels.n, j, panels.i, kernel);
+            }
             j += rows;
         }
     }
@@ -198,54 +230,28 @@ impl<T: Element> Walk<T> {
     #[inline(never)]
     unsafe fn weighted<K: RowKernel<T>>(&self, kernel: &mut K) {
         let mut dy = [const { MaybeUninit::<T>::uninit() }; WEIGHTED];
-        let dy: *mut T = dy.as_mut_ptr().cast();
-        let mut j = 0;
-        while j < self.rows {
-            let rows = self.next_rows::<K>(false, j);
-            let weights = core::ptr::null();
-            let src = Source { dy, dy_stride: rows, dy_row: 1, weights, ..self.src };
-            // SAFETY: rows j .. j + rows are inside, and so many fit `dy`.
-            unsafe {
-                T::pack_dy(self.isa, &self.src, j, rows, dy);
-                self.row(src, self.shape.panel.get(), rows, self.columns, j, 0, kernel);
-            }
-            j += rows;
-        }
+        // SAFETY: by contract.
+        unsafe { self.all_rows(self.in_place(), Some(dy.as_mut_ptr().cast()), false, kernel) }
     }
 
     /// Everything packed, `width` columns at a time.
     ///
     /// # Safety
     /// As [`sweep`]; `scratch` holds `depth * (width + MAX_ROWS)` elements.
-    unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: &mut [T], kernel: &mut K) {
-        let depth = self.src.depth();
-        let (dy, x) = scratch.split_at_mut(depth * MAX_ROWS);
-        let (dy, x) = (dy.as_mut_ptr(), x.as_mut_ptr());
+    unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: *mut T, kernel: &mut K) {
+        let (depth, panel) = (self.src.depth(), self.shape.panel.get());
+        // SAFETY: inside the scratch.
+        let x = unsafe { scratch.add(depth * MAX_ROWS) };
+        // For a single panel `dy` would be copied as often as it is read.
+        let dy = (width > panel).then_some(scratch);
         let mut i = 0;
         while i < self.columns {
             let n = width.min(self.columns - i);
+            let panels = Panels { x, x_stride: panel, panel_stride: depth * panel, i, n };
             // SAFETY: columns i .. i + n are inside; `x` holds `width` columns of them.
-            unsafe { T::pack_x(self.isa, &self.src, i, n, x) }
-            let mut j = 0;
-            while j < self.rows {
-                let rows = self.next_rows::<K>(false, j);
-                // SAFETY: rows j .. j + rows are inside; `dy` holds MAX_ROWS of them.
-                unsafe {
-                    let mut src = Source {
-                        x,
-                        x_stride: self.shape.panel.get(),
-                        dy: self.src.dy.wrapping_add(j * self.src.dy_row),
-                        ..self.src
-                    };
-                    // For a single panel `dy` would be copied as often as it is read.
-                    if width > self.shape.panel.get() {
-                        T::pack_dy(self.isa, &self.src, j, rows, dy);
-                        (src.dy, src.dy_stride, src.dy_row) = (dy, rows, 1);
-                        src.weights = core::ptr::null();
-                    }
-                    self.row(src, depth * self.shape.panel.get(), rows, n, j, i, kernel);
-                }
-                j += rows;
+            unsafe {
+                T::pack_x(self.isa, &self.src, i, n, x);
+                self.all_rows(panels, dy, false, kernel);
             }
             i += n;
         }
