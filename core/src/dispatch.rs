@@ -6,6 +6,7 @@
 //! and the list at the end is all the kernels there are.
 
 use crate::kernel;
+use crate::kernel::fused::FusedRow;
 use crate::kernel::row::{Row, Shape};
 use crate::kernel::rule::{AdamArrays, MomentumArrays, RmspropArrays, Run};
 use crate::kernel::tile::{Ends, Source};
@@ -108,6 +109,12 @@ dispatch! {
         = kernel::rule::run_rmsprop;
     unsafe fn run_adam(c: &AdamCoeffs<T>, arrays: AdamArrays<T>, run: &Run<T>) -> Result<(), usize>
         = kernel::rule::run_adam;
+    unsafe fn momentum_row(c: &MomentumCoeffs<T>, arrays: MomentumArrays<T>, row: &FusedRow<T>)
+        = kernel::fused::momentum_row;
+    unsafe fn rmsprop_row(c: &RmspropCoeffs<T>, arrays: RmspropArrays<T>, row: &FusedRow<T>)
+        = kernel::fused::rmsprop_row;
+    unsafe fn adam_row(c: &AdamCoeffs<T>, arrays: AdamArrays<T>, row: &FusedRow<T>)
+        = kernel::fused::adam_row;
     unsafe fn bias_grad(batch: &Batch<'_, T>, j: usize, n: usize, ends: Ends<T>, out: *mut T)
         = kernel::bias::run_grad;
     unsafe fn bias_moments(batch: &Batch<'_, T>, j: usize, n: usize, ends: Ends<T>, out: *mut T, out_sq: *mut T)

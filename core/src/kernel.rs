@@ -2,6 +2,7 @@
 //! next, the loops last.
 
 pub(crate) mod bias;
+pub(crate) mod fused;
 pub(crate) mod linear;
 pub(crate) mod moments;
 pub(crate) mod norms;

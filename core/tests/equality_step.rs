@@ -3,7 +3,10 @@
 
 mod support;
 
-use pergrad_core::{Dims, Error, Fold, LayerStep, NonFinite, Part, SecondMoment, Start};
+use pergrad_core::{
+    AdamConfig, Decay, Dims, Error, Fold, LayerStep, MomentumConfig, NonFinite, Part,
+    RmspropConfig, SecondMoment, Start,
+};
 use proptest::prelude::*;
 use support::case::{Case, Scratch, cases, sweep};
 use support::compare::agree;
@@ -126,6 +129,48 @@ fn first_bad_index<T: Real>() {
     }
 }
 
+/// The usual configurations without weights, whose updates run beside the sums of the next tile: batches
+/// around the number of vectors in a tile, rows and columns left over, packed and not.
+fn fused<T: Real>() {
+    let decays = [Decay::None, Decay::Decoupled(0.1), Decay::Coupled(0.1)];
+    let mut seed = 0;
+    let mut step = |dims: Dims| {
+        let decay = decays[seed as usize / 3 % 3];
+        let mut adam = AdamConfig::torch(0.07).unwrap();
+        let mut rmsprop = RmspropConfig::torch(0.07).unwrap();
+        let mut momentum = MomentumConfig::torch(0.07, 0.8).unwrap();
+        (adam.decay, rmsprop.decay, momentum.decay) = (decay, decay, decay);
+        let config = match seed % 3 {
+            0 => Config::Adam(adam),
+            1 => Config::Rmsprop(rmsprop),
+            _ => Config::Momentum(momentum),
+        };
+        for second in SECONDS {
+            let mut case = Case::ordinary(dims, seed);
+            case.fold = Fold { start: Start::Fresh, scale: (seed % 4 > 0).then_some(0.3) };
+            case.scratch = [Scratch::Empty, Scratch::Some, Scratch::Full][seed as usize % 3];
+            let (part, non_finite, t) = (Part::Weight, NonFinite::Propagate, 2 + seed % 5);
+            agrees::<T>(case, Step { config, t, part, second, non_finite, poisoned: 0 });
+        }
+        seed += 1;
+    };
+    let small = if cfg!(miri) { 1 } else { 14 };
+    for outputs in 1..=small {
+        for batch in [1, 2, 3, 5, 6, 7, 11, 12, 13, 29] {
+            for inputs in [15, 35, 64, 75, 135, 200] {
+                step(Dims::new(batch, outputs, inputs));
+            }
+        }
+    }
+    if cfg!(miri) {
+        return step(Dims::new(13, 7, 35));
+    }
+    for seed in 0..9 {
+        step(Dims::new(13 + seed % 2, 14 + seed, 1041 + seed));
+        step(Dims::new(7, 14 + seed, 2048 + seed));
+    }
+}
+
 fn drawn<T: Real>() {
     let select = proptest::sample::select::<Config>;
     let steps = (
@@ -147,4 +192,12 @@ fn drawn<T: Real>() {
     proptest!(draws(1024), |(case in cases(), step in steps)| agrees::<T>(case, step));
 }
 
-for_both_types!(swept, momentum_switches, rmsprop_switches, adam_switches, first_bad_index, drawn,);
+for_both_types!(
+    swept,
+    momentum_switches,
+    rmsprop_switches,
+    adam_switches,
+    first_bad_index,
+    fused,
+    drawn,
+);

@@ -137,11 +137,11 @@ pub(crate) struct GradKernel<T> {
 impl<T: Element> RowKernel<T> for GradKernel<T> {
     const RESUMABLE: bool = true;
 
-    fn rows(shape: Shape, _depth: usize, left: usize) -> usize {
+    fn rows(&self, shape: Shape, _depth: usize, left: usize) -> usize {
         shape.grad_rows(left)
     }
 
-    fn most_columns(_rows: usize) -> usize {
+    fn most_columns(&self, _rows: usize) -> usize {
         usize::MAX
     }
 
@@ -166,11 +166,11 @@ struct MomentsKernel<T, const SEQUENCE: bool> {
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
     const RESUMABLE: bool = true;
 
-    fn rows(shape: Shape, _depth: usize, left: usize) -> usize {
+    fn rows(&self, shape: Shape, _depth: usize, left: usize) -> usize {
         shape.moments_rows(SEQUENCE, left)
     }
 
-    fn most_columns(_rows: usize) -> usize {
+    fn most_columns(&self, _rows: usize) -> usize {
         usize::MAX
     }
 

@@ -25,6 +25,9 @@ pub struct Shape {
     pub sequence: usize,
 }
 
+/// Vectors side by side in a tile, where there are vectors.
+pub(crate) const TILE_VECS: usize = 2;
+
 /// The sizes of the tiles of `S`.
 ///
 /// # Safety
@@ -32,8 +35,8 @@ pub struct Shape {
 #[inline(always)]
 pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
     let (vecs, grad, moments, sequence) = match Room::of::<T, S>() {
-        Room::Vectors32 => (2, 6, 6, 4),
-        Room::Vectors16 => (2, 6, 3, 2),
+        Room::Vectors32 => (TILE_VECS, 6, 6, 4),
+        Room::Vectors16 => (TILE_VECS, 6, 3, 2),
         Room::Scalars32 => (4, 2, 2, 2),
         Room::Software => (1, 1, 1, 1),
     };
@@ -181,7 +184,7 @@ unsafe fn tiles<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: b
 impl<T: Element> Row<T> {
     /// Prefetches what will be needed after the tile at column `c`.
     #[inline(always)]
-    fn fetch_ahead<S: Simd<T>, const ROWS: usize>(&self, s: S, c: usize, n: usize) {
+    pub(crate) fn fetch_ahead<S: Simd<T>, const ROWS: usize>(&self, s: S, c: usize, n: usize) {
         if self.ahead[0].is_null() {
             return;
         }

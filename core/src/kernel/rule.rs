@@ -10,7 +10,10 @@ use crate::state::{AdamState, RmspropState};
 use crate::{AdamCoeffs, AmsGrad, Element, MomentumCoeffs, MomentumForm, RmspropCoeffs};
 
 /// How one vector of parameters is updated.
-trait Rule<T: Element>: Copy {
+pub(crate) trait Rule<T: Element>: Copy {
+    /// Whether it takes a second moment at all.
+    const SECOND: bool = true;
+
     /// Updates parameters `at .. at + n` by their gradient and second moment (the square of the
     /// gradient unless `SECOND`). Stores only if `WRITE`; else returns the lanes in which all
     /// results are finite.
@@ -205,6 +208,8 @@ impl<T> MomentumArrays<T> {
 pub(crate) struct Momentum<'a, T>(pub(crate) &'a MomentumCoeffs<T>, pub(crate) MomentumArrays<T>);
 
 impl<T: Element> Rule<T> for Momentum<'_, T> {
+    const SECOND: bool = false;
+
     #[inline(always)]
     unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
         self,

@@ -1,15 +1,18 @@
 //! The layer step: moments and update of one layer in one sweep.
 //!
-//! Plan: rows of tiles ([`super::tile`]) leave their sums in a small array on the stack, where the
-//! optimizer picks them up at once: a thousand gradients or two exist at a time, in the first-level cache.
-//! While a tile is summed, its parameters and their state are fetched. The bits
-//! are those of [`moments`](crate::moments()) (or, on the squared average and for momentum, of
+//! Plan: the optimizer takes the sums of each tile out of the registers ([`super::fused`]). What is not
+//! compiled there (checked steps, sequences, example weights, rarer configurations, single elements for
+//! vectors) goes by rows of tiles that leave their sums in a small array on the stack, where the optimizer
+//! picks them up at once: a thousand gradients or two exist at a time, in the first-level cache. While a tile
+//! is summed, its parameters and their state are fetched. The bits are those of
+//! [`moments`](crate::moments()) (or, on the squared average and for momentum, of
 //! [`grad`](crate::grad())) followed by the update.
 
 use core::mem::MaybeUninit;
 
+use super::fused::FusedRow;
 use super::moments::source;
-use super::row::{Row, Shape};
+use super::row::{Row, Shape, TILE_VECS};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
 use super::sweep::{CACHES, PAGE, RowKernel, sweep};
 use super::tile::{Ends, Out};
@@ -213,6 +216,8 @@ struct StepKernel<T, O, const SECOND: bool, const SEQUENCE: bool> {
     write: bool,
     /// Elements from one row of the parameters to the next.
     stride: usize,
+    /// Whether the optimizer takes the sums out of the registers.
+    fused: bool,
     /// The lowest index with a result that is not finite, so far.
     bad: usize,
 }
@@ -227,13 +232,13 @@ where
     /// # Safety
     /// As [`Optimizer::run`].
     unsafe fn apply(&mut self, isa: Isa, at: usize, rows: usize, n: usize, sums: &Sums<T>) {
-        let second = if SECOND { sums[1].as_ptr().cast() } else { core::ptr::null() };
+        let second = if SECOND { sums.0[1].as_ptr().cast() } else { core::ptr::null() };
         let run = Run {
             at,
             stride: self.stride,
             rows,
             n,
-            grad: sums[0].as_ptr().cast(),
+            grad: sums.0[0].as_ptr().cast(),
             second,
             grad_stride: n,
             write: self.write,
@@ -245,8 +250,9 @@ where
     }
 }
 
-/// Gradients and their squares.
-type Sums<T> = [MaybeUninit<[T; SUMS]>; 2];
+/// Gradients and their squares, on a cache line so that no vector lies on two.
+#[cfg_attr(portable_vectors, repr(align(64)))]
+struct Sums<T>([MaybeUninit<[T; SUMS]>; 2]);
 
 impl<T, O, const SECOND: bool, const SEQUENCE: bool> RowKernel<T>
     for StepKernel<T, O, SECOND, SEQUENCE>
@@ -256,7 +262,15 @@ where
 {
     const RESUMABLE: bool = false;
 
-    fn rows(shape: Shape, depth: usize, left: usize) -> usize {
+    fn rows(&self, shape: Shape, depth: usize, left: usize) -> usize {
+        if self.fused {
+            // An example for each update that runs beside its sums.
+            let (rows, least) = match SECOND {
+                true => (shape.moments, TILE_VECS * shape.moments),
+                false => (shape.grad, shape.grad),
+            };
+            return if depth < least || left < rows { 1 } else { rows };
+        }
         match SECOND {
             true if depth <= SHALLOW => 1,
             true => shape.moments_rows(SEQUENCE, left),
@@ -264,16 +278,19 @@ where
         }
     }
 
-    fn most_columns(rows: usize) -> usize {
+    fn most_columns(&self, rows: usize) -> usize {
+        if self.fused {
+            return usize::MAX;
+        }
         SUMS / rows.max(1) // no panic even for the compiler
     }
 
     fn block(&mut self, _first: bool, _last: bool) {}
 
     unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize) {
-        let mut sums: Sums<T> = [MaybeUninit::uninit(), MaybeUninit::uninit()];
+        let mut sums = Sums([MaybeUninit::uninit(), MaybeUninit::uninit()]);
         let at = j * self.stride + i;
-        let [out, out_sq] = &mut sums;
+        let [out, out_sq] = &mut sums.0;
         let stride = row.columns;
         let deep = row.src.depth() >= DEEP && self.stride * size_of::<T>() >= PAGE;
         let arrays = self.optimizer.arrays();
@@ -285,6 +302,12 @@ where
             ahead_stride: self.stride,
             ..row
         };
+        if self.fused {
+            let row = FusedRow { row, at, stride: self.stride, second: SECOND };
+            // SAFETY: the coefficients are plain; the parameters of the row are inside.
+            unsafe { self.optimizer.fused(isa, &row) };
+            return;
+        }
         // SAFETY: rows * columns <= SUMS; the fold starts fresh and writes all of them, which are
         // those that `apply` reads. The parameters of the row are inside.
         unsafe {
@@ -344,6 +367,11 @@ where
         ends: Ends { scale: layer.scale.map(T::from_f64), ..Ends::FRESH },
         write: layer.non_finite == NonFinite::Propagate,
         stride: inputs,
+        fused: CACHES
+            && layer.non_finite == NonFinite::Propagate
+            && layer.batch.dims.steps == 1
+            && layer.batch.example_weights.is_none()
+            && optimizer.is_plain(),
         bad: usize::MAX,
     };
     loop {
@@ -381,8 +409,8 @@ unsafe fn step_bias<T, O, const SECOND: bool, const SEQUENCE: bool>(
     let mut j = 0;
     while j < batch.dims.outputs {
         let n = SUMS.min(batch.dims.outputs - j);
-        let mut sums: Sums<T> = [MaybeUninit::uninit(), MaybeUninit::uninit()];
-        let [out, out_sq] = &mut sums;
+        let mut sums = Sums([MaybeUninit::uninit(), MaybeUninit::uninit()]);
+        let [out, out_sq] = &mut sums.0;
         let (out, out_sq) = (out.as_mut_ptr().cast(), out_sq.as_mut_ptr().cast());
         // SAFETY: j + n <= J and n <= SUMS; the fold starts fresh and writes n sums.
         unsafe {

@@ -76,10 +76,10 @@ pub(crate) trait RowKernel<T: Element> {
     const RESUMABLE: bool;
 
     /// Rows of the next tile, for a fold over `depth` `(b, t)` and with so many rows left.
-    fn rows(shape: Shape, depth: usize, left: usize) -> usize;
+    fn rows(&self, shape: Shape, depth: usize, left: usize) -> usize;
 
     /// Most columns of a row of tiles of `rows` rows.
-    fn most_columns(rows: usize) -> usize;
+    fn most_columns(&self, rows: usize) -> usize;
 
     /// Called before each block of the batch: whether it is the first, and the last.
     fn block(&mut self, first: bool, last: bool);
@@ -196,7 +196,7 @@ impl<T: Element> Walk<T> {
         let mut j = 0;
         while j < self.rows {
             let left = self.rows - j;
-            let rows = if few { 1 } else { K::rows(self.shape, self.src.depth(), left) };
+            let rows = if few { 1 } else { kernel.rows(self.shape, self.src.depth(), left) };
             let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src };
             // SAFETY: rows j .. j + rows are inside, and at most MAX_ROWS.
             unsafe {
@@ -273,7 +273,7 @@ impl<T: Element> Walk<T> {
         kernel: &mut K,
     ) {
         let panel = self.shape.panel;
-        let most = K::most_columns(rows) / panel * panel.get();
+        let most = kernel.most_columns(rows) / panel * panel.get();
         let nowhere = Out { p: core::ptr::null_mut(), stride: 0 };
         let mut c = 0;
         while c < columns {

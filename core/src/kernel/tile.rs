@@ -171,6 +171,13 @@ unsafe fn store<T, S, const VECS: usize, const TAIL: bool>(
     }
 }
 
+/// A register tile: the sums of `ROWS` rows of `VECS` vectors.
+pub(crate) type Sums<V, const ROWS: usize, const VECS: usize> = [[V; VECS]; ROWS];
+
+/// Gradients and their squares.
+pub(crate) type BothSums<V, const ROWS: usize, const VECS: usize> =
+    (Sums<V, ROWS, VECS>, Sums<V, ROWS, VECS>);
+
 /// One output array of a tile: its first element and the distance of its rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Out<T> {
@@ -208,7 +215,7 @@ impl<T: Element> Out<T> {
         s: S,
         n: usize,
         ends: Ends<T>,
-    ) -> [[S::V; VECS]; ROWS]
+    ) -> Sums<S::V, ROWS, VECS>
     where
         S: Simd<T>,
     {
@@ -232,20 +239,37 @@ impl<T: Element> Out<T> {
         s: S,
         n: usize,
         scale: Option<T>,
-        mut sums: [[S::V; VECS]; ROWS],
+        sums: Sums<S::V, ROWS, VECS>,
     ) where
         S: Simd<T>,
     {
-        for (r, row) in sums.iter_mut().enumerate() {
-            if let Some(scale) = scale {
-                for v in row.iter_mut() {
-                    *v = s.mul(*v, s.splat(scale));
-                }
-            }
+        let sums = scaled(s, scale, sums);
+        for (r, row) in sums.into_iter().enumerate() {
             // SAFETY: by contract.
-            unsafe { store::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n, *row) }
+            unsafe { store::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n, row) }
         }
     }
+}
+
+/// The factor at the end.
+#[inline(always)]
+pub(crate) fn scaled<T, S, const ROWS: usize, const VECS: usize>(
+    s: S,
+    scale: Option<T>,
+    mut sums: Sums<S::V, ROWS, VECS>,
+) -> Sums<S::V, ROWS, VECS>
+where
+    T: Element,
+    S: Simd<T>,
+{
+    if let Some(scale) = scale {
+        for row in sums.iter_mut() {
+            for v in row.iter_mut() {
+                *v = s.mul(*v, s.splat(scale));
+            }
+        }
+    }
+    sums
 }
 
 /// The loop over the batch in assembly, if `loops` has it for tiles of this size; tells whether it was run.
@@ -256,7 +280,7 @@ impl<T: Element> Out<T> {
 unsafe fn run_loop<T, S, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
     loops: Option<[unsafe extern "C" fn(&TileLoop<T>); 2]>,
     src: &Source<T>,
-    sum: &mut [[S::V; VECS]; ROWS],
+    sum: &mut Sums<S::V, ROWS, VECS>,
     sum_sq: *mut T,
 ) -> bool
 where
@@ -319,9 +343,38 @@ pub(crate) unsafe fn grad_tile<
     T: Element,
     S: Simd<T>,
 {
+    // SAFETY: by contract.
+    unsafe {
+        let sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);
+        let sum = grad_sums::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, sum);
+        out.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum);
+    }
+}
+
+/// The sums of [`grad_tile`], continued.
+///
+/// # Safety
+/// As [`grad_tile`], of `src`.
+#[inline(always)]
+pub(crate) unsafe fn grad_sums<
+    T,
+    S,
+    const ROWS: usize,
+    const VECS: usize,
+    const TAIL: bool,
+    const WEIGHTED: bool,
+>(
+    s: S,
+    src: Source<T>,
+    n: usize,
+    mut sum: Sums<S::V, ROWS, VECS>,
+) -> Sums<S::V, ROWS, VECS>
+where
+    T: Element,
+    S: Simd<T>,
+{
     // SAFETY: by contract; the loops stay inside batch, steps, rows and columns.
     unsafe {
-        let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let (mut x, mut dy) = (src.x, src.dy);
         let loops = S::LOOPS.map(|loops| loops.grad);
         let nowhere = core::ptr::null_mut();
@@ -339,7 +392,7 @@ pub(crate) unsafe fn grad_tile<
                 (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
             }
         }
-        out.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum);
+        sum
     }
 }
 
@@ -369,10 +422,44 @@ pub(crate) unsafe fn moments_tile<
     T: Element,
     S: Simd<T>,
 {
+    // SAFETY: by contract.
+    unsafe {
+        let sums = (
+            out.start::<S, ROWS, VECS, TAIL>(s, n, ends),
+            out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends),
+        );
+        let (sum, sum_sq) =
+            moments_sums::<T, S, ROWS, VECS, TAIL, WEIGHTED, SEQUENCE>(s, src, n, sums);
+        out.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum);
+        out_sq.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum_sq);
+    }
+}
+
+/// The sums of [`moments_tile`], continued.
+///
+/// # Safety
+/// As [`moments_tile`], of `src`.
+#[inline(always)]
+pub(crate) unsafe fn moments_sums<
+    T,
+    S,
+    const ROWS: usize,
+    const VECS: usize,
+    const TAIL: bool,
+    const WEIGHTED: bool,
+    const SEQUENCE: bool,
+>(
+    s: S,
+    src: Source<T>,
+    n: usize,
+    (mut sum, mut sum_sq): BothSums<S::V, ROWS, VECS>,
+) -> BothSums<S::V, ROWS, VECS>
+where
+    T: Element,
+    S: Simd<T>,
+{
     // SAFETY: by contract; the loops stay inside batch, steps, rows and columns.
     unsafe {
-        let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);
-        let mut sum_sq = out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let (mut x, mut dy) = (src.x, src.dy);
         let mut done = false;
         if !SEQUENCE {
@@ -425,7 +512,6 @@ pub(crate) unsafe fn moments_tile<
                 (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
             }
         }
-        out.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum);
-        out_sq.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum_sq);
+        (sum, sum_sq)
     }
 }

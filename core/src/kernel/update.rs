@@ -9,6 +9,7 @@
 //! two passes: one that computes everything and stores nothing, looking for results that are not finite,
 //! then the one that commits.
 
+use super::fused::FusedRow;
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
 use crate::state::{AdamState, RmspropState, check_momentum, check_update};
 use crate::{AdamCoeffs, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs};
@@ -156,6 +157,15 @@ pub(crate) trait Optimizer<T: Element>: Copy {
     /// The parameters are inside the arrays, and their gradients readable.
     unsafe fn run(self, isa: Isa, run: &Run<T>) -> Result<(), usize>;
 
+    /// Whether there is a [`fused`](Self::fused) way for these coefficients.
+    fn is_plain(self) -> bool;
+
+    /// Sums a row of tiles and updates its parameters.
+    ///
+    /// # Safety
+    /// The coefficients are plain; the row is readable, and its parameters are inside the arrays.
+    unsafe fn fused(self, isa: Isa, row: &FusedRow<T>);
+
     /// The arrays that every parameter's step reads (null where there are fewer).
     fn arrays(self) -> [*const T; 3];
 }
@@ -198,6 +208,15 @@ impl<T: Element> Optimizer<T> for Momentum<'_, T> {
         unsafe { T::run_momentum(isa, self.0, self.1, run) }
     }
 
+    fn is_plain(self) -> bool {
+        self.0.plain().is_some()
+    }
+
+    unsafe fn fused(self, isa: Isa, row: &FusedRow<T>) {
+        // SAFETY: by contract.
+        unsafe { T::momentum_row(isa, self.0, self.1, row) }
+    }
+
     fn arrays(self) -> [*const T; 3] {
         [self.1.params, self.1.buffer, core::ptr::null()]
     }
@@ -209,6 +228,15 @@ impl<T: Element> Optimizer<T> for Rmsprop<'_, T> {
         unsafe { T::run_rmsprop(isa, self.0, self.1, run) }
     }
 
+    fn is_plain(self) -> bool {
+        self.0.plain().is_some()
+    }
+
+    unsafe fn fused(self, isa: Isa, row: &FusedRow<T>) {
+        // SAFETY: by contract.
+        unsafe { T::rmsprop_row(isa, self.0, self.1, row) }
+    }
+
     fn arrays(self) -> [*const T; 3] {
         [self.1.params, self.1.exp_avg_sq, core::ptr::null()]
     }
@@ -218,6 +246,15 @@ impl<T: Element> Optimizer<T> for Adam<'_, T> {
     unsafe fn run(self, isa: Isa, run: &Run<T>) -> Result<(), usize> {
         // SAFETY: by contract.
         unsafe { T::run_adam(isa, self.0, self.1, run) }
+    }
+
+    fn is_plain(self) -> bool {
+        self.0.plain().is_some()
+    }
+
+    unsafe fn fused(self, isa: Isa, row: &FusedRow<T>) {
+        // SAFETY: by contract.
+        unsafe { T::adam_row(isa, self.0, self.1, row) }
     }
 
     fn arrays(self) -> [*const T; 3] {

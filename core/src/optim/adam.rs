@@ -188,6 +188,17 @@ pub struct AdamCoeffs<T> {
     pub(crate) step: T,
 }
 
+impl<T: Element> AdamCoeffs<T> {
+    /// The same, the rarer switches seen by the compiler to be off: if they are, and both averages have begun.
+    #[inline(always)]
+    pub(crate) fn plain(&self) -> Option<Self> {
+        let plain = AdamCoeffs { amsgrad: AmsGrad::Off, nesterov: false, maximize: false, ..*self };
+        let averages = self.alpha != T::ONE && self.alpha_sq != T::ONE;
+        let coupled = matches!(self.decay, DecayCoeff::Coupled(_));
+        (averages && !coupled && *self == plain).then_some(plain)
+    }
+}
+
 impl<T> AdamCoeffs<T> {
     /// Elements of `max_exp_avg_sq` for `n` parameters.
     pub(crate) fn max_len(&self, n: usize) -> usize {

@@ -218,6 +218,16 @@ pub struct MomentumCoeffs<T> {
     pub(crate) step: T,
 }
 
+impl<T: Element> MomentumCoeffs<T> {
+    /// The same, the rarer switches seen by the compiler to be off: if they are, and an average has begun.
+    #[inline(always)]
+    pub(crate) fn plain(&self) -> Option<Self> {
+        let plain = MomentumCoeffs { nesterov: false, maximize: false, ..*self };
+        let averages = self.form != MomentumForm::Average || self.alpha != T::ONE;
+        (averages && *self == plain).then_some(plain)
+    }
+}
+
 impl<T> MomentumCoeffs<T> {
     /// Elements of the buffer for `n` parameters.
     pub(crate) fn buffer_len(&self, n: usize) -> usize {

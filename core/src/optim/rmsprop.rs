@@ -190,3 +190,19 @@ pub struct RmspropCoeffs<T> {
     /// Factor of the direction.
     pub(crate) step: T,
 }
+
+impl<T: Element> RmspropCoeffs<T> {
+    /// The same, the rarer switches seen by the compiler to be off: if they are, and the average has begun.
+    #[inline(always)]
+    pub(crate) fn plain(&self) -> Option<Self> {
+        let plain = RmspropCoeffs {
+            centered: false,
+            momentum: false,
+            nesterov: false,
+            maximize: false,
+            ..*self
+        };
+        let coupled = matches!(self.decay, DecayCoeff::Coupled(_));
+        (self.alpha != T::ONE && !coupled && *self == plain).then_some(plain)
+    }
+}

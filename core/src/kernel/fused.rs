@@ -1,0 +1,277 @@
+//! Rows of tiles whose sums go straight to the optimizer, for the layer step where there are vectors.
+//!
+//! Plan: the multipliers sum a tile while the divider of the CPU is idle, and wait for it when the optimizer
+//! takes roots and divides. So the sums of a finished tile are *held* on the stack, and one vector of them
+//! updates its parameters after each of the first examples of the next tile: on Zen 4 a root and a division
+//! of 16 lanes take 16 cycles of the divider, but only 4 of the multipliers. With fewer examples than a tile
+//! has vectors, its parameters are updated as soon as it is summed.
+//!
+//! Only the [`plain`](AdamCoeffs::plain) configurations are compiled here, and no weights; the rest takes the
+//! longer way round in [`super::step`], to the same bits.
+
+use core::mem::MaybeUninit;
+
+use super::row::{Row, TILE_VECS};
+use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Rule};
+use super::sweep::CACHES;
+use super::tile::{BothSums, Source, Sums, grad_sums, moments_sums, scaled};
+use crate::optim::DecayCoeff;
+use crate::simd::Simd;
+use crate::{AdamCoeffs, Element, MomentumCoeffs, RmspropCoeffs};
+
+/// A row of tiles and the parameters that it is for.
+#[derive(Clone, Copy)]
+pub struct FusedRow<T> {
+    /// Its outputs are not looked at.
+    pub(crate) row: Row<T>,
+    /// The first parameter.
+    pub(crate) at: usize,
+    /// Elements from one row of parameters to the next.
+    pub(crate) stride: usize,
+    /// Whether the second moment is `grad_sq`, not the square of the average.
+    pub(crate) second: bool,
+}
+
+/// The sums, continued over `src`; those of the squares only if `SECOND`.
+///
+/// # Safety
+/// As [`moments_sums`].
+#[inline(always)]
+unsafe fn fold<T, S, const ROWS: usize, const VECS: usize, const TAIL: bool, const SECOND: bool>(
+    s: S,
+    src: Source<T>,
+    n: usize,
+    sums: BothSums<S::V, ROWS, VECS>,
+) -> BothSums<S::V, ROWS, VECS>
+where
+    T: Element,
+    S: Simd<T>,
+{
+    // SAFETY: by contract.
+    unsafe {
+        if SECOND {
+            moments_sums::<T, S, ROWS, VECS, TAIL, false, false>(s, src, n, sums)
+        } else {
+            (grad_sums::<T, S, ROWS, VECS, TAIL, false>(s, src, n, sums.0), sums.1)
+        }
+    }
+}
+
+/// Tiles whose parameters are updated while the next one is summed. Returns the column after the last.
+///
+/// # Safety
+/// As [`tiles`]; there are at least as many examples as vectors in a tile (as rows, unless `SECOND`).
+#[inline(always)]
+unsafe fn overlapped<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: bool>(
+    s: S,
+    rule: R,
+    fused: &FusedRow<T>,
+) -> usize
+where
+    T: Element,
+    S: Simd<T>,
+    R: Rule<T>,
+{
+    let (row, tile) = (&fused.row, VECS * S::LANES);
+    let zeros = ([[s.splat(T::ZERO); VECS]; ROWS], [[s.splat(T::ZERO); VECS]; ROWS]);
+    let mut held = MaybeUninit::<Sums<[S::V; 2], ROWS, VECS>>::uninit();
+    let held: *mut [S::V; 2] = held.as_mut_ptr().cast();
+    let mut src = row.src;
+    let mut c = 0;
+    // SAFETY: c + tile <= columns; sums are held before they are updated with; an example is taken off `rest`
+    // for each vector of a tile.
+    unsafe {
+        while c + tile <= row.columns {
+            row.fetch_ahead::<S, ROWS>(s, c, tile);
+            let (mut sums, mut rest) = (zeros, src);
+            if c > 0 {
+                for r in 0..ROWS {
+                    for v in 0..VECS {
+                        if SECOND || v == 0 {
+                            let one = rest.examples(0, 1);
+                            sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, one, tile, sums);
+                            rest = rest.examples(1, rest.batch - 1);
+                        }
+                        let at = fused.at + r * fused.stride + c - tile + v * S::LANES;
+                        let [grad, second] = *held.add(r * VECS + v);
+                        rule.vector::<S, false, true, SECOND>(s, at, S::LANES, grad, second);
+                    }
+                }
+            }
+            sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, rest, tile, sums);
+            let (sum, sum_sq) =
+                (scaled(s, row.ends.scale, sums.0), scaled(s, row.ends.scale, sums.1));
+            for r in 0..ROWS {
+                for v in 0..VECS {
+                    *held.add(r * VECS + v) = [sum[r][v], sum_sq[r][v]];
+                }
+            }
+            src = src.columns(row.panel_stride);
+            c += tile;
+        }
+        for r in 0..if c > 0 { ROWS } else { 0 } {
+            for v in 0..VECS {
+                let at = fused.at + r * fused.stride + c - tile + v * S::LANES;
+                let [grad, second] = *held.add(r * VECS + v);
+                rule.vector::<S, false, true, SECOND>(s, at, S::LANES, grad, second);
+            }
+        }
+    }
+    c
+}
+
+/// A tile whose parameters are updated at once, at column `c`.
+///
+/// # Safety
+/// As [`tiles`]; the tile has `n` columns, `VECS * LANES` unless `TAIL`.
+#[inline(always)]
+unsafe fn direct<
+    T,
+    S,
+    R,
+    const ROWS: usize,
+    const VECS: usize,
+    const TAIL: bool,
+    const SECOND: bool,
+>(
+    s: S,
+    rule: R,
+    fused: &FusedRow<T>,
+    src: Source<T>,
+    c: usize,
+    n: usize,
+) where
+    T: Element,
+    S: Simd<T>,
+    R: Rule<T>,
+{
+    let zeros = ([[s.splat(T::ZERO); VECS]; ROWS], [[s.splat(T::ZERO); VECS]; ROWS]);
+    // SAFETY: by contract.
+    unsafe {
+        let sums = fold::<T, S, ROWS, VECS, TAIL, SECOND>(s, src, n, zeros);
+        let scale = fused.row.ends.scale;
+        let (sum, sum_sq) = (scaled(s, scale, sums.0), scaled(s, scale, sums.1));
+        for r in 0..ROWS {
+            for v in 0..VECS {
+                let at = fused.at + r * fused.stride + c + v * S::LANES;
+                let lanes = n - v * S::LANES;
+                rule.vector::<S, TAIL, true, SECOND>(s, at, lanes, sum[r][v], sum_sq[r][v]);
+            }
+        }
+    }
+}
+
+/// The tiles of one row.
+///
+/// # Safety
+/// `src` of the row is readable and its parameters are inside the rule's arrays, for all its tiles; there are
+/// no weights and one step; with `ROWS` > 1 there are as many examples as [`overlapped`] asks for.
+#[inline(always)]
+unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: bool>(
+    s: S,
+    rule: R,
+    fused: &FusedRow<T>,
+) where
+    T: Element,
+    S: Simd<T>,
+    R: Rule<T>,
+{
+    let (row, tile) = (&fused.row, VECS * S::LANES);
+    let mut src = row.src;
+    let mut c = 0;
+    // SAFETY: c + the columns of each tile <= columns.
+    unsafe {
+        if ROWS > 1 {
+            c = overlapped::<T, S, R, ROWS, VECS, SECOND>(s, rule, fused);
+            src = src.columns(c / tile * row.panel_stride);
+        }
+        while ROWS == 1 && c + tile <= row.columns {
+            direct::<T, S, R, ROWS, VECS, false, SECOND>(s, rule, fused, src, c, tile);
+            src = src.columns(if VECS == TILE_VECS { row.panel_stride } else { tile });
+            c += tile;
+        }
+        while c + S::LANES <= row.columns {
+            direct::<T, S, R, ROWS, 1, false, SECOND>(s, rule, fused, src, c, S::LANES);
+            src = src.columns(S::LANES);
+            c += S::LANES;
+        }
+        if c < row.columns {
+            direct::<T, S, R, ROWS, 1, true, SECOND>(s, rule, fused, src, c, row.columns - c);
+        }
+    }
+}
+
+/// [`tiles`] of `ROWS` rows, as [`super::row`] has them for these sums; or of one, which is wide where panels
+/// lie side by side.
+///
+/// # Safety
+/// As [`tiles`]; the row has `ROWS` rows or one.
+#[inline(always)]
+unsafe fn any_tiles<T, S, R, const ROWS: usize, const SECOND: bool>(
+    s: S,
+    rule: R,
+    fused: &FusedRow<T>,
+) where
+    T: Element,
+    S: Simd<T>,
+    R: Rule<T>,
+{
+    // SAFETY: by contract.
+    unsafe {
+        if fused.row.rows == ROWS {
+            tiles::<T, S, R, ROWS, TILE_VECS, SECOND>(s, rule, fused);
+        } else if fused.row.panel_stride == TILE_VECS * S::LANES {
+            tiles::<T, S, R, 1, 4, SECOND>(s, rule, fused);
+        } else {
+            tiles::<T, S, R, 1, TILE_VECS, SECOND>(s, rule, fused);
+        }
+    }
+}
+
+/// A row of tiles with any rule.
+///
+/// # Safety
+/// As [`tiles`].
+#[inline(always)]
+unsafe fn any_row<T: Element, S: Simd<T>, R: Rule<T>>(s: S, rule: R, fused: &FusedRow<T>) {
+    // SAFETY: by contract.
+    unsafe {
+        match (R::SECOND && fused.second, S::REGISTERS) {
+            (false, _) => any_tiles::<T, S, R, 6, false>(s, rule, fused),
+            (true, 32) => any_tiles::<T, S, R, 6, true>(s, rule, fused),
+            (true, _) => any_tiles::<T, S, R, 3, true>(s, rule, fused),
+        }
+    }
+}
+
+/// Stamps the rows of a rule, one without decay and one with whatever decay there is.
+macro_rules! row_of {
+    ($name:ident, $Rule:ident, $Coeffs:ident, $Arrays:ident) => {
+        /// A row of tiles with this rule.
+        ///
+        /// # Safety
+        /// As [`tiles`]; the coefficients are plain.
+        #[inline(always)]
+        pub(crate) unsafe fn $name<T: Element, S: Simd<T>>(
+            s: S,
+            c: &$Coeffs<T>,
+            arrays: $Arrays<T>,
+            fused: &FusedRow<T>,
+        ) {
+            let Some(c) = c.plain().filter(|_| CACHES) else { return };
+            // SAFETY: by contract.
+            unsafe {
+                if c.decay == DecayCoeff::None {
+                    let c = $Coeffs { decay: DecayCoeff::None, ..c };
+                    any_row(s, $Rule(&c, arrays), fused);
+                } else {
+                    any_row(s, $Rule(&c, arrays), fused);
+                }
+            }
+        }
+    };
+}
+
+row_of!(momentum_row, Momentum, MomentumCoeffs, MomentumArrays);
+row_of!(rmsprop_row, Rmsprop, RmspropCoeffs, RmspropArrays);
+row_of!(adam_row, Adam, AdamCoeffs, AdamArrays);
