@@ -1,17 +1,14 @@
-//! Arrays that start on a cache line, filled with reproducible numbers.
+//! Arrays filled with reproducible numbers, placed as the tensors of pergrad are, for every contestant: on cache
+//! lines, staggered over the page, on huge pages where they are large.
 
 use std::ops::{Deref, DerefMut};
 
+use pergrad::Tensor;
+
 use crate::real::Real;
 
-const ALIGN: usize = 64;
-
-/// A slice on the heap that starts on a cache line. All pages have been touched.
-pub struct Buf<T> {
-    store: Vec<T>,
-    start: usize,
-    len: usize,
-}
+/// A slice on the heap. All pages have been touched.
+pub struct Buf<T>(Tensor<T>);
 
 impl<T: Real> Buf<T> {
     /// `len` zeros.
@@ -20,12 +17,11 @@ impl<T: Real> Buf<T> {
     }
 
     /// `len` times `value`.
+    ///
+    /// # Panics
+    /// If there is not so much memory.
     pub fn filled(len: usize, value: T) -> Self {
-        // Not `vec![0; n]`: that would leave the pages to be faulted in by the first contestant.
-        let mut store: Vec<T> = Vec::with_capacity(len + ALIGN / size_of::<T>());
-        let start = store.as_ptr().align_offset(ALIGN);
-        store.resize(start + len, value);
-        Buf { store, start, len }
+        Buf(Tensor::filled(&[len], value).expect("memory"))
     }
 
     /// Numbers between `low` and `high` that depend only on `seed`.
@@ -53,17 +49,17 @@ impl<T: Real> Buf<T> {
     }
 }
 
-impl<T> Deref for Buf<T> {
+impl<T: Real> Deref for Buf<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.store[self.start..self.start + self.len]
+        self.0.as_slice()
     }
 }
 
-impl<T> DerefMut for Buf<T> {
+impl<T: Real> DerefMut for Buf<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.store[self.start..self.start + self.len]
+        self.0.as_mut_slice()
     }
 }
 

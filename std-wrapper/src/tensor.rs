@@ -9,8 +9,9 @@ use crate::memory::Buffer;
 
 /// A row-major array of any rank that owns its elements.
 ///
-/// The memory begins at a 64-byte boundary, and from 2 MiB on at a 2 MiB boundary, where Linux is
-/// advised to use huge pages. The length of the data always is the product of the extents.
+/// The memory begins at a 64-byte boundary; large arrays start at different places of a page, so that those
+/// gone through together do not contend for the same lines of the cache, and from 2 MiB on Linux is advised to
+/// use huge pages. The length of the data always is the product of the extents.
 ///
 /// ```
 /// use pergrad::Tensor;
