@@ -4,8 +4,9 @@
 mod support;
 
 use pergrad_core::{
-    Batch, Dims, Error, Fold, Isa, LayerStep, NonFinite, Part, SecondMoment, Start, bias_grad,
-    bias_moments, bias_sq_norms, grad, moments, per_example_grad, reduce, sq_norms,
+    AdamState, Batch, Dims, Error, Fold, Isa, LayerStep, NonFinite, Part, RmspropState,
+    SecondMoment, Start, bias_grad, bias_moments, bias_sq_norms, grad, moments, per_example_grad,
+    reduce, sq_norms,
 };
 use proptest::prelude::*;
 use support::case::cases;
@@ -368,6 +369,24 @@ fn factors_multiply_finished_sums() {
             assert_eq!([sum, sum_sq], want, "{} {fold:?}", isa.name());
         }
     });
+}
+
+/// A state lent for one call is the state, whatever it holds.
+#[test]
+fn lent_states_are_the_states() {
+    let [mut a, mut b, mut c] = [[1.0f32], [2.0], [3.0]];
+    let mut state = RmspropState { exp_avg_sq: &mut a, exp_avg: &mut b, momentum_buffer: &mut c };
+    let lent = state.reborrow();
+    assert_eq!(
+        (&*lent.exp_avg_sq, &*lent.exp_avg, &*lent.momentum_buffer),
+        (&[1.0][..], &[2.0][..], &[3.0][..])
+    );
+    let mut state = AdamState { exp_avg: &mut a, exp_avg_sq: &mut b, max_exp_avg_sq: &mut c };
+    let lent = state.reborrow();
+    assert_eq!(
+        (&*lent.exp_avg, &*lent.exp_avg_sq, &*lent.max_exp_avg_sq),
+        (&[1.0][..], &[2.0][..], &[3.0][..])
+    );
 }
 
 /// A layer step averages, unless told otherwise.

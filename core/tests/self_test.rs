@@ -2,7 +2,7 @@
 
 mod support;
 
-use pergrad_core::self_test::{LIST, MEMORY, self_test};
+use pergrad_core::self_test::{LIST, MEMORY, self_test, sha256};
 use pergrad_core::{Element, Error, Isa};
 use support::isas::for_each_isa;
 
@@ -60,4 +60,15 @@ fn a_digest_that_is_not_the_lists_is_told() {
         told = !other.passed() && other.to_string().ends_with("NOT EQUAL");
     });
     assert!(equal == Ok(true) && told);
+}
+
+/// The standard's digests of nothing and of these eight bytes; and what firmware lays out at compile time.
+#[test]
+fn sha256_of_elements() {
+    let hex = |digest: [u8; 32]| digest.map(|byte| format!("{byte:02x}")).concat();
+    let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(hex(sha256::<f64>(&[])), nothing);
+    let two = "48943f7a0ea247f8e3c9386d0c5822fe181d323a9289980426638cc4e72a43e1";
+    assert_eq!(hex(sha256(&[1.0f32, -2.5])), two);
+    assert_eq!(MEMORY, 192 + 64 + 40 + 6 * 256);
 }
