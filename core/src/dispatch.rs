@@ -95,7 +95,7 @@ dispatch! {
         = kernel::row::shape;
     unsafe fn pack_x(src: &Source<T>, i: usize, n: usize, to: *mut T)
         = kernel::pack::x;
-    unsafe fn pack_dy(src: &Source<T>, j: usize, rows: usize, to: *mut T)
+    unsafe fn pack_dy(src: &Source<T>, j: usize, rows: usize, tiles: usize, to: *mut T)
         = kernel::pack::dy;
     unsafe fn grad_row(row: &Row<T>)
         = kernel::row::grad_row;

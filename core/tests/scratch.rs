@@ -8,22 +8,22 @@ use pergrad_core::{Dims, scratch_len};
 #[test]
 fn of_layers_that_are_packed() {
     let cases = [
-        // All of x, columns rounded up to panels of 32, and 6 rows of dy.
-        (Dims::new(5, 13, 512), 5 * (512 + 6)),
-        (Dims::new(5, 13, 513), 5 * (544 + 6)),
-        (Dims::new(32, 1, 1024), 32 * (1024 + 6)),
-        (Dims::new(4, 1, 1024).with_steps(2), 8 * (1024 + 6)),
+        // All of x, columns rounded up to panels of 32, and 48 rows of dy.
+        (Dims::new(5, 13, 512), 5 * (512 + 48)),
+        (Dims::new(5, 13, 513), 5 * (544 + 48)),
+        (Dims::new(32, 1, 1024), 32 * (1024 + 48)),
+        (Dims::new(4, 1, 1024).with_steps(2), 8 * (1024 + 48)),
         // As many columns as fit.
-        (Dims::new(255, 1, 1024), 255 * (512 * 1024 / 4 / 255 + 6)),
+        (Dims::new(255, 1, 1024), 255 * (512 * 1024 / 4 / 255 + 48)),
         // Blocks of 256 examples.
-        (Dims::new(256, 1, 1024), 256 * (512 + 6)),
-        (Dims::new(1_000_000, 1, 4096), 256 * (512 + 6)),
+        (Dims::new(256, 1, 1024), 256 * (512 + 48)),
+        (Dims::new(1_000_000, 1, 4096), 256 * (512 + 48)),
         // Of whole examples: 25 of 10 steps.
-        (Dims::new(100, 1, 4096).with_steps(10), 250 * (512 * 1024 / 4 / 250 + 6)),
+        (Dims::new(100, 1, 4096).with_steps(10), 250 * (512 * 1024 / 4 / 250 + 48)),
         // One example is a block, however long, and one panel is the least.
-        (Dims::new(2, 1, 4096).with_steps(300), 300 * (512 * 1024 / 4 / 300 + 6)),
-        (Dims::new(1, 1, 4096).with_steps(300), 300 * (512 * 1024 / 4 / 300 + 6)),
-        (Dims::new(3, 1, 4096).with_steps(100_000), 100_000 * (32 + 6)),
+        (Dims::new(2, 1, 4096).with_steps(300), 300 * (512 * 1024 / 4 / 300 + 48)),
+        (Dims::new(1, 1, 4096).with_steps(300), 300 * (512 * 1024 / 4 / 300 + 48)),
+        (Dims::new(3, 1, 4096).with_steps(100_000), 100_000 * (32 + 48)),
     ];
     for (dims, want) in cases {
         assert_eq!(scratch_len(dims), want, "{dims:?}");
@@ -49,5 +49,5 @@ fn no_extents_are_too_large() {
     const MAX: usize = usize::MAX;
     const LEN: usize = scratch_len(Dims { batch: MAX, steps: MAX, outputs: MAX, inputs: MAX });
     assert_eq!(LEN, MAX);
-    assert_eq!(scratch_len(Dims::new(MAX, MAX, MAX)), 256 * (512 + 6));
+    assert_eq!(scratch_len(Dims::new(MAX, MAX, MAX)), 256 * (512 + 48));
 }

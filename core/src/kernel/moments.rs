@@ -151,7 +151,11 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
 
     unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize) {
         // SAFETY: the row is inside the output, whose length was checked.
-        unsafe { T::grad_row(isa, &Row { ends: self.ends, out: self.out.at(j, i), ..row }) }
+        unsafe {
+            let out = self.out.at(j, i);
+            let ahead = [out.p.cast_const(), core::ptr::null(), core::ptr::null()];
+            T::grad_row(isa, &Row { ends: self.ends, out, ..row }.with_ahead(ahead, out.stride));
+        }
     }
 }
 
@@ -182,7 +186,8 @@ impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENC
         // SAFETY: the row is inside the outputs, whose lengths were checked.
         unsafe {
             let (out, out_sq) = (self.out.at(j, i), self.out_sq.at(j, i));
-            let row = Row { ends: self.ends, out, out_sq, ..row };
+            let ahead = [out.p.cast_const(), out_sq.p.cast_const(), core::ptr::null()];
+            let row = Row { ends: self.ends, out, out_sq, ..row }.with_ahead(ahead, out.stride);
             if SEQUENCE { T::sequence_row(isa, &row) } else { T::moments_row(isa, &row) }
         }
     }

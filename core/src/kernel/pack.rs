@@ -43,35 +43,40 @@ pub(crate) unsafe fn x<T: Element, S: Simd<T>>(
     }
 }
 
-/// Copies `c[b] dy` of rows `j .. j + rows` as `[b, t][rows]`.
+/// Copies `c[b] dy` of `tiles` times `rows` rows from `j` on, as `[tile][b, t][rows]`.
 ///
 /// # Safety
-/// `src` is readable, and the rows are inside; `to` is writable for `depth * rows` elements.
+/// `src` is readable, and the rows are inside; `to` is writable for `tiles * depth * rows` elements.
 #[inline(always)]
 pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
     s: S,
     src: &Source<T>,
     j: usize,
     rows: usize,
+    tiles: usize,
     to: *mut T,
 ) {
     let mut from = src.dy.wrapping_add(j * src.dy_row);
-    let mut to = to;
+    let (mut to, tile) = (to, src.depth() * rows);
     for b in 0..src.batch {
-        // SAFETY: b < batch; rows elements of each (b, t) are inside dy and `to`.
+        // SAFETY: b < batch; tiles * rows elements of each (b, t) are inside dy and `to`.
         unsafe {
             let weight = if src.weights.is_null() { None } else { Some(*src.weights.add(b)) };
             for _ in 0..src.steps {
                 if src.dy_row == 1 && rows <= S::LANES {
-                    let mut dy = s.load_first(from, rows, T::ZERO);
-                    if let Some(c) = weight {
-                        dy = s.mul(s.splat(c), dy);
+                    for k in 0..tiles {
+                        let mut dy = s.load_first(from.add(k * rows), rows, T::ZERO);
+                        if let Some(c) = weight {
+                            dy = s.mul(s.splat(c), dy);
+                        }
+                        s.store_first(to.add(k * tile), rows, dy);
                     }
-                    s.store_first(to, rows, dy);
                 } else {
-                    for r in 0..rows {
-                        let dy = *from.add(r * src.dy_row);
-                        *to.add(r) = if let Some(c) = weight { c * dy } else { dy };
+                    for k in 0..tiles {
+                        for r in 0..rows {
+                            let dy = *from.add((k * rows + r) * src.dy_row);
+                            *to.add(k * tile + r) = if let Some(c) = weight { c * dy } else { dy };
+                        }
                     }
                 }
                 from = from.wrapping_add(src.dy_stride);

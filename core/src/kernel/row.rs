@@ -106,7 +106,8 @@ pub struct Row<T> {
     pub(crate) out: Out<T>,
     /// Where the sums of squares go; not looked at by `grad`.
     pub(crate) out_sq: Out<T>,
-    /// Arrays that will be needed next, as `out` is laid out, but for the row stride; or null.
+    /// Arrays that will be needed next, as `out` is laid out, but for the row stride; from the first null on
+    /// there are none. (The outputs too: a store that misses the cache holds up those behind it.)
     pub(crate) ahead: [*const T; 3],
     /// Their row stride.
     pub(crate) ahead_stride: usize,
@@ -181,14 +182,27 @@ unsafe fn tiles<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: b
     }
 }
 
+/// Prefetching pays from so many `(b, t)` on.
+const DEEP: usize = 32;
+
 impl<T: Element> Row<T> {
+    /// The same row with `arrays` to prefetch, if it pays.
+    pub(crate) fn with_ahead(self, arrays: [*const T; 3], stride: usize) -> Self {
+        let deep = self.src.depth() >= DEEP;
+        Row {
+            ahead: if deep { arrays } else { [core::ptr::null(); 3] },
+            ahead_stride: stride,
+            ..self
+        }
+    }
+
     /// Prefetches what will be needed after the tile at column `c`.
     #[inline(always)]
     pub(crate) fn fetch_ahead<S: Simd<T>, const ROWS: usize>(&self, s: S, c: usize, n: usize) {
-        if self.ahead[0].is_null() {
-            return;
-        }
         for array in self.ahead {
+            if array.is_null() {
+                break;
+            }
             for r in 0..ROWS {
                 let mut k = 0;
                 while k < n {

@@ -205,9 +205,6 @@ const SUMS: usize = if CACHES { 6 * 256 } else { 2 * 64 };
 /// multipliers busy.)
 const SHALLOW: usize = if CACHES { 8 } else { 0 };
 
-/// Prefetching a tile's parameters pays from so many `(b, t)` on, if the rows are pages apart.
-const DEEP: usize = 32;
-
 /// A sweep that hands each row of tiles to an optimizer.
 struct StepKernel<T, O, const SECOND: bool, const SEQUENCE: bool> {
     optimizer: O,
@@ -292,16 +289,15 @@ where
         let at = j * self.stride + i;
         let [out, out_sq] = &mut sums.0;
         let stride = row.columns;
-        let deep = row.src.depth() >= DEEP && self.stride * size_of::<T>() >= PAGE;
-        let arrays = self.optimizer.arrays();
+        let far = self.stride * size_of::<T>() >= PAGE;
+        let arrays = if far { self.optimizer.arrays() } else { [core::ptr::null(); 3] };
         let row = Row {
             ends: self.ends,
             out: Out { p: out.as_mut_ptr().cast(), stride },
             out_sq: Out { p: out_sq.as_mut_ptr().cast(), stride },
-            ahead: if deep { arrays.map(|p| p.wrapping_add(at)) } else { [core::ptr::null(); 3] },
-            ahead_stride: self.stride,
             ..row
-        };
+        }
+        .with_ahead(arrays.map(|p| if p.is_null() { p } else { p.wrapping_add(at) }), self.stride);
         if self.fused {
             let row = FusedRow { row, at, stride: self.stride, second: SECOND };
             // SAFETY: the coefficients are plain; the parameters of the row are inside.

@@ -6,7 +6,8 @@
 //! * A tile reads a panel of columns of every `(b, t)`. Rows of `x` are `I` elements apart, and strides
 //!   of a page put them all into the same few cache sets; so `x` is *packed* into panels of the tile's
 //!   width, `[panel][b, t][columns]`, as many columns at a time as fit the scratch and the second-level
-//!   cache, and each row of tiles packs its `dy` (times the example weights) as `[b, t][rows]`.
+//!   cache, and `dy` (times the example weights) as `[b, t][rows]` for some rows of tiles at a time, since a
+//!   line of the cache holds more of it than one row of tiles wants.
 //! * An output that is kept in memory is resumed every [`BLOCK`] `(b, t)`, so that panels stay in cache
 //!   however large the batch is.
 //! * For a few `(b, t)` the time goes into the output, not into `x`: one row of it at a time, in long
@@ -39,6 +40,9 @@ pub(crate) const CACHES: bool = cfg!(portable_vectors);
 /// Most rows in a tile, of any kernel and ISA.
 const MAX_ROWS: usize = 6;
 
+/// Rows of `dy` that are packed at a time.
+const DY_ROWS: usize = 8 * MAX_ROWS;
+
 /// Elements of `c dy` on the stack: a row of tiles, for one block of the batch.
 const WEIGHTED: usize = if CACHES { BLOCK * MAX_ROWS } else { 0 };
 
@@ -56,12 +60,12 @@ pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> u
     let padded = columns.saturating_add(MAX_PANEL - 1) / MAX_PANEL * MAX_PANEL;
     let width = if padded < fits { padded } else { fits };
     let width = if width < MAX_PANEL { MAX_PANEL } else { width };
-    block.saturating_mul(width + MAX_ROWS)
+    block.saturating_mul(width + DY_ROWS)
 }
 
 /// The elements of scratch with which the widest panel of a block can be packed.
 pub(crate) const fn one_panel() -> usize {
-    if CACHES { BLOCK * (MAX_PANEL + MAX_ROWS) } else { 0 }
+    if CACHES { BLOCK * MAX_PANEL } else { 0 }
 }
 
 /// Examples in a block of the batch.
@@ -170,7 +174,9 @@ impl<T: Element> Walk<T> {
         if !CACHES || near_rows || self.rows < 2 * MAX_ROWS || depth == 0 {
             return 0;
         }
-        let fits = (scratch / depth).saturating_sub(MAX_ROWS);
+        // For a single panel `dy` is not packed: it would be copied as often as it is read.
+        let room = scratch / depth;
+        let fits = room.saturating_sub(DY_ROWS).max(room.min(panel.get()));
         let near = (PACKED_BYTES / size_of::<T>() / depth).max(panel.get());
         let all = self.columns.saturating_add(panel.get() - 1) / panel * panel.get();
         fits.min(near).min(all) / panel * panel.get()
@@ -182,34 +188,41 @@ impl<T: Element> Walk<T> {
         Panels { x: self.src.x, x_stride: self.src.x_stride, panel_stride, i: 0, n: self.columns }
     }
 
-    /// All rows of tiles over some columns; their `dy` packed, times the example weights, into `dy` if given.
+    /// All rows of tiles over some columns; their `dy` packed, times the example weights, into `dy` if given:
+    /// where, and for how many rows there is room.
     ///
     /// # Safety
-    /// As [`sweep`]; `dy` holds `depth * MAX_ROWS` elements.
+    /// As [`sweep`]; `dy` holds so many rows, and at least [`MAX_ROWS`].
     unsafe fn all_rows<K: RowKernel<T>>(
         &self,
         panels: Panels<T>,
-        dy: Option<*mut T>,
+        dy: Option<(*mut T, usize)>,
         few: bool,
         kernel: &mut K,
     ) {
+        let depth = self.src.depth();
         let mut j = 0;
         while j < self.rows {
             let left = self.rows - j;
-            let rows = if few { 1 } else { kernel.rows(self.shape, self.src.depth(), left) };
+            let rows = if few { 1 } else { kernel.rows(self.shape, depth, left) };
             let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src };
-            // SAFETY: rows j .. j + rows are inside, and at most MAX_ROWS.
-            unsafe {
-                if let Some(dy) = dy {
-                    T::pack_dy(self.isa, &self.src, j, rows, dy);
-                    (src.dy, src.dy_stride, src.dy_row) = (dy, rows, 1);
-                    src.weights = core::ptr::null();
-                } else {
-                    src.dy = src.dy.wrapping_add(j * src.dy_row);
-                }
-                self.row(src, panels.panel_stride, rows, panels.n, j, panels.i, kernel);
+            let mut tiles = 1;
+            if let Some((dy, room)) = dy {
+                // As many as fit; each has the rows of the first.
+                tiles = (room.min(left) / rows.max(1)).max(1);
+                // SAFETY: the rows are inside, and they fit.
+                unsafe { T::pack_dy(self.isa, &self.src, j, rows, tiles, dy) };
+                (src.dy, src.dy_stride, src.dy_row) = (dy, rows, 1);
+                src.weights = core::ptr::null();
+            } else {
+                src.dy = src.dy.wrapping_add(j * src.dy_row);
             }
-            j += rows;
+            for _ in 0..tiles {
+                // SAFETY: rows j .. j + rows are inside.
+                unsafe { self.row(src, panels.panel_stride, rows, panels.n, j, panels.i, kernel) };
+                src.dy = src.dy.wrapping_add(depth * rows);
+                j += rows;
+            }
         }
     }
 
@@ -230,20 +243,22 @@ impl<T: Element> Walk<T> {
     #[inline(never)]
     unsafe fn weighted<K: RowKernel<T>>(&self, kernel: &mut K) {
         let mut dy = [const { MaybeUninit::<T>::uninit() }; WEIGHTED];
+        let room = WEIGHTED / self.src.depth().max(1);
         // SAFETY: by contract.
-        unsafe { self.all_rows(self.in_place(), Some(dy.as_mut_ptr().cast()), false, kernel) }
+        unsafe {
+            self.all_rows(self.in_place(), Some((dy.as_mut_ptr().cast(), room)), false, kernel)
+        }
     }
 
     /// Everything packed, `width` columns at a time.
     ///
     /// # Safety
-    /// As [`sweep`]; `scratch` holds `depth * (width + MAX_ROWS)` elements.
+    /// As [`sweep`]; `scratch` holds `depth * (width + DY_ROWS)` elements, or one panel.
     unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: *mut T, kernel: &mut K) {
         let (depth, panel) = (self.src.depth(), self.shape.panel.get());
+        let dy = (width > panel).then_some((scratch, DY_ROWS));
         // SAFETY: inside the scratch.
-        let x = unsafe { scratch.add(depth * MAX_ROWS) };
-        // For a single panel `dy` would be copied as often as it is read.
-        let dy = (width > panel).then_some(scratch);
+        let x = unsafe { scratch.add(if dy.is_some() { depth * DY_ROWS } else { 0 }) };
         let mut i = 0;
         while i < self.columns {
             let n = width.min(self.columns - i);
