@@ -4,7 +4,7 @@
 
 use pergrad_core::{Dims, scratch_len};
 
-/// Elements of a packed block of `x`, and of the rows of `dy` beside it, at most 512 KiB of `f32`.
+/// Elements of a packed block of `x`, and of the rows of `dy` beside it, at most 256 KiB of `f32`.
 #[test]
 fn of_layers_that_are_packed() {
     let cases = [
@@ -14,15 +14,15 @@ fn of_layers_that_are_packed() {
         (Dims::new(32, 1, 1024), 32 * (1024 + 48)),
         (Dims::new(4, 1, 1024).with_steps(2), 8 * (1024 + 48)),
         // As many columns as fit.
-        (Dims::new(255, 1, 1024), 255 * (512 * 1024 / 4 / 255 + 48)),
+        (Dims::new(255, 1, 1024), 255 * (256 * 1024 / 4 / 255 + 48)),
         // Blocks of 256 examples.
-        (Dims::new(256, 1, 1024), 256 * (512 + 48)),
-        (Dims::new(1_000_000, 1, 4096), 256 * (512 + 48)),
+        (Dims::new(256, 1, 1024), 256 * (256 + 48)),
+        (Dims::new(1_000_000, 1, 4096), 256 * (256 + 48)),
         // Of whole examples: 25 of 10 steps.
-        (Dims::new(100, 1, 4096).with_steps(10), 250 * (512 * 1024 / 4 / 250 + 48)),
+        (Dims::new(100, 1, 4096).with_steps(10), 250 * (256 * 1024 / 4 / 250 + 48)),
         // One example is a block, however long, and one panel is the least.
-        (Dims::new(2, 1, 4096).with_steps(300), 300 * (512 * 1024 / 4 / 300 + 48)),
-        (Dims::new(1, 1, 4096).with_steps(300), 300 * (512 * 1024 / 4 / 300 + 48)),
+        (Dims::new(2, 1, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48)),
+        (Dims::new(1, 1, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48)),
         (Dims::new(3, 1, 4096).with_steps(100_000), 100_000 * (32 + 48)),
     ];
     for (dims, want) in cases {
@@ -49,5 +49,5 @@ fn no_extents_are_too_large() {
     const MAX: usize = usize::MAX;
     const LEN: usize = scratch_len(Dims { batch: MAX, steps: MAX, outputs: MAX, inputs: MAX });
     assert_eq!(LEN, MAX);
-    assert_eq!(scratch_len(Dims::new(MAX, MAX, MAX)), 256 * (512 + 48));
+    assert_eq!(scratch_len(Dims::new(MAX, MAX, MAX)), 256 * (256 + 48));
 }

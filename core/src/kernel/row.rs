@@ -215,7 +215,7 @@ impl<T: Element> Row<T> {
 }
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// All tiles of a row, whatever its number of rows (`ROWS`, `REST` or 1) and weights.
 ///

@@ -17,15 +17,15 @@
 
 use core::mem::MaybeUninit;
 
-use super::row::{Row, Shape};
+use super::row::{LINE, Row, Shape};
 use super::tile::{Ends, Out, Source};
 use crate::{Element, Isa};
 
 /// `(b, t)` between two visits of the sums in memory.
 const BLOCK: usize = 256;
 
-/// Bytes of packed `x`: half of a small second-level cache.
-const PACKED_BYTES: usize = 512 << 10;
+/// Bytes of packed `x`: half of a small second-level cache, and no more, since the outputs pass through it too.
+const PACKED_BYTES: usize = 256 << 10;
 
 /// Bytes from one row to the next from which rows are far apart: packing pays, and prefetching.
 pub(crate) const PAGE: usize = 4 << 10;
@@ -170,7 +170,9 @@ impl<T: Element> Walk<T> {
     fn width(&self, scratch: usize) -> usize {
         let panel = self.shape.panel;
         let depth = self.src.depth();
-        let near_rows = self.src.x_stride * size_of::<T>() < PAGE;
+        // Rows are as near as a page is for panels of two lines of the cache, or half a page for one.
+        let far = PAGE.min(PAGE / 2 * panel.get() * size_of::<T>() / LINE);
+        let near_rows = self.src.x_stride * size_of::<T>() < far;
         if !CACHES || near_rows || self.rows < 2 * MAX_ROWS || depth == 0 {
             return 0;
         }
