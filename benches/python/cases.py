@@ -1,5 +1,6 @@
 """The works, their shapes, and the arrays that all contestants share."""
 
+import itertools
 import mmap
 
 import numpy as np
@@ -9,13 +10,18 @@ LR, BETAS, EPSILON = 0.01, (0.9, 0.999), 1e-8  # Adam's
 STEP = 10  # the step that is checked
 
 
+TURNS = itertools.count()
+
+
 def array(*shape):
-    """Zeros whose pages have been touched: on a cache line, huge pages where they are large."""
+    """Zeros whose pages have been touched, placed as pergrad's tensors are: at different places of a page, on
+    huge pages where they are large."""
     size = 4 * int(np.prod(shape, dtype=int))
-    memory = mmap.mmap(-1, size + HUGE)
+    memory = mmap.mmap(-1, size + 2 * HUGE)
     if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
-    start = -np.frombuffer(memory, np.uint8).ctypes.data % (HUGE if size >= HUGE else 64)
+    start = -np.frombuffer(memory, np.uint8).ctypes.data % HUGE
+    start += next(TURNS) % 16 * 17 * 64 % 4096
     found = np.frombuffer(memory, np.float32, size // 4, start).reshape(shape)
     found.fill(0)
     return found

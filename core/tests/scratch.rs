@@ -33,7 +33,7 @@ fn of_layers_that_are_packed() {
 #[test]
 fn nothing_for_short_rows_and_few_examples() {
     for dims in [
-        Dims::new(1000, 1000, 511),
+        Dims::new(1000, 1000, 255),
         Dims::new(4, 1000, 4096),
         Dims::new(2, 1000, 4096).with_steps(2),
         Dims::new(1000, 1000, 4096).with_steps(0),

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Plan: one pass. A block of columns, whose sums fit the first-level cache, sees all rows before the
-//! next block does, a few rows at a time, so that memory is read in long runs.
+//! next block does, a few rows at a time, so that memory is read in long runs. While some rows are folded the
+//! next ones are fetched: they are pages apart, which the CPU does not foresee.
 
 use super::moments::ends;
 use super::tile::Ends;
@@ -73,7 +74,8 @@ struct Block<T> {
 }
 
 impl<T: Element> Block<T> {
-    /// Folds `R` rows, from row `b` on, into columns `k .. k + n`.
+    /// Folds `R` rows, from row `b` on, into columns `k .. k + n`, and prefetches as much from `ahead` on, where
+    /// rows are laid out alike.
     ///
     /// # Safety
     /// The rows and columns are inside; `n` is `LANES`, or less if `TAIL`.
@@ -82,6 +84,7 @@ impl<T: Element> Block<T> {
         &self,
         s: S,
         b: usize,
+        ahead: *const T,
         k: usize,
         n: usize,
     ) {
@@ -91,6 +94,7 @@ impl<T: Element> Block<T> {
             let mut sum = load(self.sum.add(k));
             let mut sum_sq = load(self.sum_sq.add(k));
             for r in 0..R {
+                s.prefetch(ahead.wrapping_add(r * self.stride + k));
                 let g = load(self.rows.add((b + r) * self.stride + k));
                 sum = s.add(sum, g);
                 sum_sq = s.fma(g, g, sum_sq);
@@ -105,21 +109,30 @@ impl<T: Element> Block<T> {
         }
     }
 
-    /// Folds `R` rows into all columns of the block.
+    /// Folds `R` rows of `batch`, from row `b` on, into all columns of the block.
     ///
     /// # Safety
     /// They are inside.
     #[inline(always)]
-    unsafe fn rows<S: Simd<T>, const R: usize>(&self, s: S, b: usize, columns: usize) {
+    unsafe fn rows<S: Simd<T>, const R: usize>(
+        &self,
+        s: S,
+        b: usize,
+        batch: usize,
+        columns: usize,
+    ) {
+        // The next rows, or the first ones of the next block.
+        let next = if b + R < batch { (b + R) * self.stride } else { columns };
+        let ahead = self.rows.wrapping_add(next);
         let mut k = 0;
         // SAFETY: k + LANES <= columns, then the rest.
         unsafe {
             while k + S::LANES <= columns {
-                self.fold::<S, R, false>(s, b, k, S::LANES);
+                self.fold::<S, R, false>(s, b, ahead, k, S::LANES);
                 k += S::LANES;
             }
             if k < columns {
-                self.fold::<S, R, true>(s, b, k, columns - k);
+                self.fold::<S, R, true>(s, b, ahead, k, columns - k);
             }
         }
     }
@@ -153,11 +166,11 @@ pub(crate) unsafe fn run_reduce<T: Element, S: Simd<T>>(
             }
             let mut b = 0;
             while b + ROWS <= batch {
-                block.rows::<S, ROWS>(s, b, columns);
+                block.rows::<S, ROWS>(s, b, batch, columns);
                 b += ROWS;
             }
             while b < batch {
-                block.rows::<S, 1>(s, b, columns);
+                block.rows::<S, 1>(s, b, batch, columns);
                 b += 1;
             }
             if let Some(scale) = ends.scale {

@@ -36,7 +36,7 @@ pub(crate) const TILE_VECS: usize = 2;
 pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
     let (vecs, grad, moments, sequence) = match Room::of::<T, S>() {
         Room::Vectors32 => (TILE_VECS, 6, 6, 4),
-        Room::Vectors16 => (TILE_VECS, 6, 3, 2),
+        Room::Vectors16 => (TILE_VECS, 6, 3, 4),
         Room::Scalars32 => (4, 2, 2, 2),
         Room::Software => (1, 1, 1, 1),
     };
@@ -342,7 +342,7 @@ pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     unsafe {
         match Room::of::<T, S>() {
             Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 4, 1, 2>(s, row),
-            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 2, 1, 2>(s, row),
+            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 4, 1, 2>(s, row),
             Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 1, 4>(s, row),
             Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1>(s, row),
         }

@@ -52,7 +52,7 @@ const MAX_PANEL: usize = 32;
 /// The elements of scratch with which a sweep over `columns` columns runs at full speed.
 pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> usize {
     let all = batch.saturating_mul(steps);
-    if !CACHES || all <= FEW || columns < PAGE / 8 {
+    if !CACHES || all <= FEW || columns < PAGE / 16 {
         return 0;
     }
     let block = if all < BLOCK || steps >= all { all } else { block_of(steps) * steps };
@@ -170,15 +170,15 @@ impl<T: Element> Walk<T> {
     fn width(&self, scratch: usize) -> usize {
         let panel = self.shape.panel;
         let depth = self.src.depth();
-        // Rows are as near as a page is for panels of two lines of the cache, or half a page for one.
-        let far = PAGE.min(PAGE / 2 * panel.get() * size_of::<T>() / LINE);
+        // Panels of two lines of the cache bear rows that are farther apart than panels of one.
+        let far = if panel.get() * size_of::<T>() > LINE { PAGE } else { PAGE / 4 };
         let near_rows = self.src.x_stride * size_of::<T>() < far;
         if !CACHES || near_rows || self.rows < 2 * MAX_ROWS || depth == 0 {
             return 0;
         }
-        // For a single panel `dy` is not packed: it would be copied as often as it is read.
+        // For few columns `dy` is not packed: it would be copied as often as it is read.
         let room = scratch / depth;
-        let fits = room.saturating_sub(DY_ROWS).max(room.min(panel.get()));
+        let fits = room.saturating_sub(DY_ROWS).max(room.min(MAX_PANEL));
         let near = (PACKED_BYTES / size_of::<T>() / depth).max(panel.get());
         let all = self.columns.saturating_add(panel.get() - 1) / panel * panel.get();
         fits.min(near).min(all) / panel * panel.get()
@@ -255,10 +255,11 @@ impl<T: Element> Walk<T> {
     /// Everything packed, `width` columns at a time.
     ///
     /// # Safety
-    /// As [`sweep`]; `scratch` holds `depth * (width + DY_ROWS)` elements, or one panel.
+    /// As [`sweep`]; `scratch` holds `depth * width` elements, and `depth * DY_ROWS` more unless `width` is at
+    /// most [`MAX_PANEL`].
     unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: *mut T, kernel: &mut K) {
         let (depth, panel) = (self.src.depth(), self.shape.panel.get());
-        let dy = (width > panel).then_some((scratch, DY_ROWS));
+        let dy = (width > MAX_PANEL).then_some((scratch, DY_ROWS));
         // SAFETY: inside the scratch.
         let x = unsafe { scratch.add(if dy.is_some() { depth * DY_ROWS } else { 0 }) };
         let mut i = 0;
@@ -290,11 +291,12 @@ impl<T: Element> Walk<T> {
         kernel: &mut K,
     ) {
         let panel = self.shape.panel;
-        let most = kernel.most_columns(rows) / panel * panel.get();
+        let most = kernel.most_columns(rows);
+        let most = if most < columns { most / panel * panel.get() } else { columns };
         let nowhere = Out { p: core::ptr::null_mut(), stride: 0 };
+        let mut x = src.x;
         let mut c = 0;
         while c < columns {
-            let x = src.x.wrapping_add(c / panel * panel_stride);
             let row = Row {
                 src: Source { x, ..src },
                 panel_stride,
@@ -309,6 +311,9 @@ impl<T: Element> Walk<T> {
             // SAFETY: by contract.
             unsafe { kernel.row(self.isa, row, j, i + c) }
             c += row.columns;
+            if c < columns {
+                x = x.wrapping_add(most / panel * panel_stride);
+            }
         }
     }
 }

@@ -6,8 +6,10 @@
 //! Lanes are output elements, so every sum is a fold in index order whatever the tile's size.
 //!
 //! Sizes: with 32 vector registers 6 x 2 moments (two sums each: 24 accumulators, 2 `x`, 1 `dy`, the
-//! products), with 16 registers 3 x 2; a sequence holds `g` as well, so 4 x 2 and 2 x 2. With 32
-//! registers of one element, 2 x 4 of everything; the backend may bring that loop in assembly ([`Loops`]).
+//! products), with 16 registers 3 x 2; a sequence holds `g` as well, so 4 x 2 (with 16 registers both sums
+//! wait in memory while an example is gone through: eight products at a time keep the multipliers busy, four
+//! do not). With 32 registers of one element, 2 x 4 of everything; the backend may bring that loop in assembly
+//! ([`Loops`]).
 
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Start};
