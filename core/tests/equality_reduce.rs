@@ -41,6 +41,8 @@ fn blocks<T: Real>() {
             agrees::<T>(Case::ordinary(Dims::new(batch, 1, n), n as u64));
         }
     }
+    // More than a MiB: the next rows are fetched while some are folded.
+    agrees::<T>(Case::ordinary(Dims::new(9, 1, (1 << 17) / size_of::<T>() + 3), 9));
 }
 
 for_both_types!(swept, drawn, blocks);

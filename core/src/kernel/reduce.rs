@@ -7,9 +7,10 @@
 //!
 //! Plan: one pass. A block of columns, whose sums fit the first-level cache, sees all rows before the
 //! next block does, a few rows at a time, so that memory is read in long runs. While some rows are folded the
-//! next ones are fetched: they are pages apart, which the CPU does not foresee.
+//! next ones are fetched if they are far away: they are pages apart, which the CPU does not foresee.
 
 use super::moments::ends;
+use super::sweep::CACHES;
 use super::tile::Ends;
 use crate::dims::check;
 use crate::simd::Simd;
@@ -17,6 +18,9 @@ use crate::{Element, Error, Fold, Isa, Start};
 
 /// Bytes of a block of columns, of one of the two sums.
 const BLOCK_BYTES: usize = 8 << 10;
+
+/// Bytes of all rows from which the next ones are fetched: what a second-level cache hardly holds.
+const FAR_BYTES: usize = 1 << 20;
 
 /// Rows that are folded between a load and a store of the sums.
 const ROWS: usize = 4;
@@ -74,13 +78,13 @@ struct Block<T> {
 }
 
 impl<T: Element> Block<T> {
-    /// Folds `R` rows, from row `b` on, into columns `k .. k + n`, and prefetches as much from `ahead` on, where
-    /// rows are laid out alike.
+    /// Folds `R` rows, from row `b` on, into columns `k .. k + n`, and if `FAR` prefetches as much from `ahead`
+    /// on, where rows are laid out alike.
     ///
     /// # Safety
     /// The rows and columns are inside; `n` is `LANES`, or less if `TAIL`.
     #[inline(always)]
-    unsafe fn fold<S: Simd<T>, const R: usize, const TAIL: bool>(
+    unsafe fn fold<S: Simd<T>, const R: usize, const TAIL: bool, const FAR: bool>(
         &self,
         s: S,
         b: usize,
@@ -94,7 +98,9 @@ impl<T: Element> Block<T> {
             let mut sum = load(self.sum.add(k));
             let mut sum_sq = load(self.sum_sq.add(k));
             for r in 0..R {
-                s.prefetch(ahead.wrapping_add(r * self.stride + k));
+                if FAR {
+                    s.prefetch(ahead.wrapping_add(r * self.stride + k));
+                }
                 let g = load(self.rows.add((b + r) * self.stride + k));
                 sum = s.add(sum, g);
                 sum_sq = s.fma(g, g, sum_sq);
@@ -114,7 +120,7 @@ impl<T: Element> Block<T> {
     /// # Safety
     /// They are inside.
     #[inline(always)]
-    unsafe fn rows<S: Simd<T>, const R: usize>(
+    unsafe fn rows<S: Simd<T>, const R: usize, const FAR: bool>(
         &self,
         s: S,
         b: usize,
@@ -128,11 +134,11 @@ impl<T: Element> Block<T> {
         // SAFETY: k + LANES <= columns, then the rest.
         unsafe {
             while k + S::LANES <= columns {
-                self.fold::<S, R, false>(s, b, ahead, k, S::LANES);
+                self.fold::<S, R, false, FAR>(s, b, ahead, k, S::LANES);
                 k += S::LANES;
             }
             if k < columns {
-                self.fold::<S, R, true>(s, b, ahead, k, columns - k);
+                self.fold::<S, R, true, FAR>(s, b, ahead, k, columns - k);
             }
         }
     }
@@ -153,6 +159,7 @@ pub(crate) unsafe fn run_reduce<T: Element, S: Simd<T>>(
 ) {
     let n = sum.len();
     let block = BLOCK_BYTES / size_of::<T>();
+    let far = CACHES && size_of_val(rows) >= FAR_BYTES;
     let mut k = 0;
     while k < n {
         let columns = block.min(n - k);
@@ -166,11 +173,15 @@ pub(crate) unsafe fn run_reduce<T: Element, S: Simd<T>>(
             }
             let mut b = 0;
             while b + ROWS <= batch {
-                block.rows::<S, ROWS>(s, b, batch, columns);
+                if far {
+                    block.rows::<S, ROWS, true>(s, b, batch, columns);
+                } else {
+                    block.rows::<S, ROWS, false>(s, b, batch, columns);
+                }
                 b += ROWS;
             }
             while b < batch {
-                block.rows::<S, 1>(s, b, batch, columns);
+                block.rows::<S, 1, false>(s, b, batch, columns);
                 b += 1;
             }
             if let Some(scale) = ends.scale {
