@@ -70,5 +70,8 @@ fn sha256_of_elements() {
     assert_eq!(hex(sha256::<f64>(&[])), nothing);
     let two = "48943f7a0ea247f8e3c9386d0c5822fe181d323a9289980426638cc4e72a43e1";
     assert_eq!(hex(sha256(&[1.0f32, -2.5])), two);
+    // Any NaN is the one with these bits, and not another element.
+    assert_eq!(sha256(&[-f64::NAN]), sha256(&[f64::from_bits(0x7ff8 << 48)]));
+    assert_ne!(sha256(&[f64::NAN]), sha256(&[0.0f64]));
     assert_eq!(MEMORY, 192 + 64 + 40 + 6 * 256);
 }
