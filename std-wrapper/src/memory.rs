@@ -55,11 +55,12 @@ impl<T> Buffer<T> {
     /// The layout of an allocation for `len` elements; `None` if its bytes pass `isize::MAX`.
     fn layout(len: usize) -> Option<Layout> {
         let bytes = Layout::array::<T>(len).ok()?.size();
-        match bytes {
-            HUGE.. => Layout::from_size_align(bytes.checked_add(PAGE)?, HUGE).ok(),
-            LARGE.. => Layout::from_size_align(bytes + PAGE, PAGE).ok(),
-            _ => Layout::from_size_align(bytes, ALIGN).ok(),
-        }
+        let (room, align) = match bytes {
+            HUGE.. => (PAGE, HUGE),
+            LARGE.. => (PAGE, PAGE),
+            _ => (0, ALIGN),
+        };
+        Layout::from_size_align(bytes.checked_add(room)?, align).ok()
     }
 
     /// Memory for `len` elements, not initialised, and how far into the allocation it starts.
@@ -76,8 +77,7 @@ impl<T> Buffer<T> {
         if layout.size() >= HUGE {
             advise_huge_pages(memory, layout.size());
         }
-        let turn = || TURN.fetch_add(1, Ordering::Relaxed);
-        let offset = if bytes >= LARGE { stagger(turn()) } else { 0 };
+        let offset = if bytes >= LARGE { stagger(TURN.fetch_add(1, Ordering::Relaxed)) } else { 0 };
         // SAFETY: less than a page, which the layout of a large array has more than its elements.
         Ok((unsafe { memory.add(offset) }.cast(), offset))
     }

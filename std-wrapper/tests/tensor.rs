@@ -27,7 +27,7 @@ fn memory_is_aligned_and_a_clone_is_its_own() {
             // Large ones start somewhere in the first page of a huge page.
             let (align, page) = if n >= 1 << 19 { (2 << 20, 4 << 10) } else { (64, 64) };
             let start = tensor.as_slice().as_ptr() as usize;
-            assert!(start % 64 == 0 && start % align < page, "{n}");
+            assert!(start.is_multiple_of(64) && start % align < page, "{n}");
         }
         t.as_mut_slice().fill(3.0);
         assert!(copy.as_slice().iter().all(|&v| v == 2.0));

@@ -11,9 +11,8 @@
 
 use core::mem::MaybeUninit;
 
-use super::row::{Row, TILE_VECS};
+use super::row::{Room, Row, TILE_VECS};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Rule};
-use super::sweep::CACHES;
 use super::tile::{BothSums, Source, Sums, grad_sums, moments_sums, scaled};
 use crate::optim::DecayCoeff;
 use crate::simd::Simd;
@@ -57,6 +56,39 @@ where
     }
 }
 
+/// The finished sums, multiplied by the factor at the end.
+#[inline(always)]
+fn finished<T: Element, S: Simd<T>, const ROWS: usize, const VECS: usize>(
+    s: S,
+    fused: &FusedRow<T>,
+    sums: BothSums<S::V, ROWS, VECS>,
+) -> BothSums<S::V, ROWS, VECS> {
+    let scale = fused.row.ends.scale;
+    (scaled(s, scale, sums.0), scaled(s, scale, sums.1))
+}
+
+/// Updates `n` parameters of row `r`, column `c` by their gradient and second moment.
+///
+/// # Safety
+/// They are inside the rule's arrays; `n` is `LANES`, or less if `TAIL`.
+#[inline(always)]
+unsafe fn update<T, S, R, const TAIL: bool, const SECOND: bool>(
+    s: S,
+    rule: R,
+    fused: &FusedRow<T>,
+    (r, c): (usize, usize),
+    n: usize,
+    [grad, second]: [S::V; 2],
+) where
+    T: Element,
+    S: Simd<T>,
+    R: Rule<T>,
+{
+    let at = fused.at + r * fused.stride + c;
+    // SAFETY: by contract.
+    unsafe { rule.vector::<S, TAIL, true, SECOND>(s, at, n, grad, second) };
+}
+
 /// Tiles whose parameters are updated while the next one is summed. Returns the column after the last.
 ///
 /// # Safety
@@ -87,20 +119,19 @@ where
             if c > 0 {
                 for r in 0..ROWS {
                     for v in 0..VECS {
+                        // One sum instead of two: half as many examples pay for the updates.
                         if SECOND || v == 0 {
                             let one = rest.examples(0, 1);
                             sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, one, tile, sums);
                             rest = rest.examples(1, rest.batch - 1);
                         }
-                        let at = fused.at + r * fused.stride + c - tile + v * S::LANES;
-                        let [grad, second] = *held.add(r * VECS + v);
-                        rule.vector::<S, false, true, SECOND>(s, at, S::LANES, grad, second);
+                        let (at, sums) = ((r, c - tile + v * S::LANES), *held.add(r * VECS + v));
+                        update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
                     }
                 }
             }
             sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, rest, tile, sums);
-            let (sum, sum_sq) =
-                (scaled(s, row.ends.scale, sums.0), scaled(s, row.ends.scale, sums.1));
+            let (sum, sum_sq) = finished(s, fused, sums);
             for r in 0..ROWS {
                 for v in 0..VECS {
                     *held.add(r * VECS + v) = [sum[r][v], sum_sq[r][v]];
@@ -111,9 +142,8 @@ where
         }
         for r in 0..if c > 0 { ROWS } else { 0 } {
             for v in 0..VECS {
-                let at = fused.at + r * fused.stride + c - tile + v * S::LANES;
-                let [grad, second] = *held.add(r * VECS + v);
-                rule.vector::<S, false, true, SECOND>(s, at, S::LANES, grad, second);
+                let (at, sums) = ((r, c - tile + v * S::LANES), *held.add(r * VECS + v));
+                update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
             }
         }
     }
@@ -149,13 +179,11 @@ unsafe fn direct<
     // SAFETY: by contract.
     unsafe {
         let sums = fold::<T, S, ROWS, VECS, TAIL, SECOND>(s, src, n, zeros);
-        let scale = fused.row.ends.scale;
-        let (sum, sum_sq) = (scaled(s, scale, sums.0), scaled(s, scale, sums.1));
+        let (sum, sum_sq) = finished(s, fused, sums);
         for r in 0..ROWS {
             for v in 0..VECS {
-                let at = fused.at + r * fused.stride + c + v * S::LANES;
-                let lanes = n - v * S::LANES;
-                rule.vector::<S, TAIL, true, SECOND>(s, at, lanes, sum[r][v], sum_sq[r][v]);
+                let (at, sums) = ((r, c + v * S::LANES), [sum[r][v], sum_sq[r][v]]);
+                update::<T, S, R, TAIL, SECOND>(s, rule, fused, at, n - v * S::LANES, sums);
             }
         }
     }
@@ -236,10 +264,14 @@ unsafe fn any_tiles<T, S, R, const ROWS: usize, const SECOND: bool>(
 unsafe fn any_row<T: Element, S: Simd<T>, R: Rule<T>>(s: S, rule: R, fused: &FusedRow<T>) {
     // SAFETY: by contract.
     unsafe {
-        match (R::SECOND && fused.second, S::REGISTERS) {
-            (false, _) => any_tiles::<T, S, R, 6, false>(s, rule, fused),
-            (true, 32) => any_tiles::<T, S, R, 6, true>(s, rule, fused),
-            (true, _) => any_tiles::<T, S, R, 3, true>(s, rule, fused),
+        match (Room::of::<T, S>(), R::SECOND && fused.second) {
+            (Room::Vectors32 | Room::Vectors16, false) => {
+                any_tiles::<T, S, R, 6, false>(s, rule, fused);
+            }
+            (Room::Vectors32, true) => any_tiles::<T, S, R, 6, true>(s, rule, fused),
+            (Room::Vectors16, true) => any_tiles::<T, S, R, 3, true>(s, rule, fused),
+            // The step does not come here without vectors.
+            (Room::Scalars32 | Room::Software, _) => {}
         }
     }
 }
@@ -258,7 +290,7 @@ macro_rules! row_of {
             arrays: $Arrays<T>,
             fused: &FusedRow<T>,
         ) {
-            let Some(c) = c.plain().filter(|_| CACHES) else { return };
+            let Some(c) = c.plain() else { return };
             // SAFETY: by contract.
             unsafe {
                 if c.decay == DecayCoeff::None {

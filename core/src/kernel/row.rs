@@ -62,13 +62,13 @@ impl Shape {
 }
 
 /// `rows`, if so many are left.
-fn whole_or_one(rows: usize, left: usize) -> usize {
+pub(super) fn whole_or_one(rows: usize, left: usize) -> usize {
     if left < rows { 1 } else { rows }
 }
 
-/// What there is room for in registers. [`shape`] and the `_row` functions below say the sizes of tiles
-/// for each.
-enum Room {
+/// What there is room for in registers. [`shape`], the `_row` functions below and [`super::fused`] say the
+/// sizes of tiles for each.
+pub(super) enum Room {
     Vectors32,
     Vectors16,
     /// One element a register, as on a Cortex-M4F.
@@ -79,7 +79,7 @@ enum Room {
 
 impl Room {
     #[inline(always)]
-    const fn of<T: Element, S: Simd<T>>() -> Self {
+    pub(super) const fn of<T: Element, S: Simd<T>>() -> Self {
         match (S::LANES, S::REGISTERS) {
             (1, 32) => Room::Scalars32,
             (1, _) => Room::Software,

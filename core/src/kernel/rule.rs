@@ -396,16 +396,11 @@ impl<T: Element> Rule<T> for Adam<'_, T> {
         second: *const T,
     ) -> bool {
         let Adam(c, arrays) = self;
-        let Some(loops) = S::LOOPS else { return false };
+        let (Some(loops), Some(c)) = (S::LOOPS, c.plain()) else { return false };
         let (decayed, minus_decay) = match c.decay {
-            DecayCoeff::None => (0, T::ZERO),
             DecayCoeff::Decoupled(d) => (1, -d),
-            DecayCoeff::Coupled(_) => return false,
+            _ => (0, T::ZERO), // plain: not coupled
         };
-        let averages = c.alpha != T::ONE && c.alpha_sq != T::ONE;
-        if !averages || c.amsgrad != AmsGrad::Off || c.nesterov || c.maximize {
-            return false;
-        }
         // SAFETY: at .. at + n is inside the arrays by contract.
         unsafe {
             (loops.adam)(&AdamLoop {

@@ -12,7 +12,7 @@ use core::mem::MaybeUninit;
 
 use super::fused::FusedRow;
 use super::moments::source;
-use super::row::{Row, Shape, TILE_VECS};
+use super::row::{Row, Shape, TILE_VECS, whole_or_one};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
 use super::sweep::{CACHES, PAGE, RowKernel, sweep};
 use super::tile::{Ends, Out};
@@ -228,7 +228,7 @@ where
     ///
     /// # Safety
     /// As [`Optimizer::run`].
-    unsafe fn apply(&mut self, isa: Isa, at: usize, rows: usize, n: usize, sums: &Sums<T>) {
+    unsafe fn apply(&mut self, isa: Isa, at: usize, rows: usize, n: usize, sums: &StackSums<T>) {
         let second = if SECOND { sums.0[1].as_ptr().cast() } else { core::ptr::null() };
         let run = Run {
             at,
@@ -245,11 +245,38 @@ where
             self.bad = self.bad.min(bad);
         }
     }
+
+    /// Sums `row` on the stack and updates its parameters, from `at` on. (Not inlined: rows that are fused need
+    /// not grow the stack by it.)
+    ///
+    /// # Safety
+    /// As [`RowKernel::row`].
+    #[inline(never)]
+    unsafe fn by_the_stack(&mut self, isa: Isa, row: Row<T>, at: usize) {
+        let mut sums = StackSums([MaybeUninit::uninit(), MaybeUninit::uninit()]);
+        let [out, out_sq] = &mut sums.0;
+        let stride = row.columns;
+        let row = Row {
+            out: Out { p: out.as_mut_ptr().cast(), stride },
+            out_sq: Out { p: out_sq.as_mut_ptr().cast(), stride },
+            ..row
+        };
+        // SAFETY: rows * columns <= SUMS; the fold starts fresh and writes all of them, which are
+        // those that `apply` reads. The parameters of the row are inside.
+        unsafe {
+            match (SECOND, SEQUENCE) {
+                (false, _) => T::grad_row(isa, &row),
+                (true, false) => T::moments_row(isa, &row),
+                (true, true) => T::sequence_row(isa, &row),
+            }
+            self.apply(isa, at, row.rows, row.columns, &sums);
+        }
+    }
 }
 
 /// Gradients and their squares, on a cache line so that no vector lies on two.
 #[cfg_attr(portable_vectors, repr(align(64)))]
-struct Sums<T>([MaybeUninit<[T; SUMS]>; 2]);
+struct StackSums<T>([MaybeUninit<[T; SUMS]>; 2]);
 
 impl<T, O, const SECOND: bool, const SEQUENCE: bool> RowKernel<T>
     for StepKernel<T, O, SECOND, SEQUENCE>
@@ -266,7 +293,7 @@ where
                 true => (shape.moments, TILE_VECS * shape.moments),
                 false => (shape.grad, shape.grad),
             };
-            return if depth < least || left < rows { 1 } else { rows };
+            return if depth < least { 1 } else { whole_or_one(rows, left) };
         }
         match SECOND {
             true if depth <= SHALLOW => 1,
@@ -285,34 +312,19 @@ where
     fn block(&mut self, _first: bool, _last: bool) {}
 
     unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize) {
-        let mut sums = Sums([MaybeUninit::uninit(), MaybeUninit::uninit()]);
         let at = j * self.stride + i;
-        let [out, out_sq] = &mut sums.0;
-        let stride = row.columns;
         let far = self.stride * size_of::<T>() >= PAGE;
         let arrays = if far { self.optimizer.arrays() } else { [core::ptr::null(); 3] };
-        let row = Row {
-            ends: self.ends,
-            out: Out { p: out.as_mut_ptr().cast(), stride },
-            out_sq: Out { p: out_sq.as_mut_ptr().cast(), stride },
-            ..row
-        }
-        .with_ahead(arrays.map(|p| if p.is_null() { p } else { p.wrapping_add(at) }), self.stride);
-        if self.fused {
-            let row = FusedRow { row, at, stride: self.stride, second: SECOND };
-            // SAFETY: the coefficients are plain; the parameters of the row are inside.
-            unsafe { self.optimizer.fused(isa, &row) };
-            return;
-        }
-        // SAFETY: rows * columns <= SUMS; the fold starts fresh and writes all of them, which are
-        // those that `apply` reads. The parameters of the row are inside.
+        let arrays = arrays.map(|p| if p.is_null() { p } else { p.wrapping_add(at) });
+        let row = Row { ends: self.ends, ..row }.with_ahead(arrays, self.stride);
+        // SAFETY: the parameters of the row are inside; the coefficients are plain if it is fused.
         unsafe {
-            match (SECOND, SEQUENCE) {
-                (false, _) => T::grad_row(isa, &row),
-                (true, false) => T::moments_row(isa, &row),
-                (true, true) => T::sequence_row(isa, &row),
+            if self.fused {
+                let row = FusedRow { row, at, stride: self.stride, second: SECOND };
+                self.optimizer.fused(isa, &row);
+            } else {
+                self.by_the_stack(isa, row, at);
             }
-            self.apply(isa, at, row.rows, row.columns, &sums);
         }
     }
 }
@@ -405,7 +417,7 @@ unsafe fn step_bias<T, O, const SECOND: bool, const SEQUENCE: bool>(
     let mut j = 0;
     while j < batch.dims.outputs {
         let n = SUMS.min(batch.dims.outputs - j);
-        let mut sums = Sums([MaybeUninit::uninit(), MaybeUninit::uninit()]);
+        let mut sums = StackSums([MaybeUninit::uninit(), MaybeUninit::uninit()]);
         let [out, out_sq] = &mut sums.0;
         let (out, out_sq) = (out.as_mut_ptr().cast(), out_sq.as_mut_ptr().cast());
         // SAFETY: j + n <= J and n <= SUMS; the fold starts fresh and writes n sums.

@@ -30,6 +30,9 @@ const PACKED_BYTES: usize = 256 << 10;
 /// Bytes from one row to the next from which rows are far apart: packing pays, and prefetching.
 pub(crate) const PAGE: usize = 4 << 10;
 
+/// The same for panels of a single line of the cache, which bear less.
+const NEAR: usize = PAGE / 4;
+
 /// Up to so many `(b, t)` the output is walked row by row.
 const FEW: usize = 4;
 
@@ -52,7 +55,7 @@ const MAX_PANEL: usize = 32;
 /// The elements of scratch with which a sweep over `columns` columns runs at full speed.
 pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> usize {
     let all = batch.saturating_mul(steps);
-    if !CACHES || all <= FEW || columns < PAGE / 16 {
+    if !CACHES || all <= FEW || columns < NEAR / size_of::<f32>() {
         return 0;
     }
     let block = if all < BLOCK || steps >= all { all } else { block_of(steps) * steps };
@@ -170,8 +173,7 @@ impl<T: Element> Walk<T> {
     fn width(&self, scratch: usize) -> usize {
         let panel = self.shape.panel;
         let depth = self.src.depth();
-        // Panels of two lines of the cache bear rows that are farther apart than panels of one.
-        let far = if panel.get() * size_of::<T>() > LINE { PAGE } else { PAGE / 4 };
+        let far = if panel.get() * size_of::<T>() > LINE { PAGE } else { NEAR };
         let near_rows = self.src.x_stride * size_of::<T>() < far;
         if !CACHES || near_rows || self.rows < 2 * MAX_ROWS || depth == 0 {
             return 0;
@@ -222,8 +224,8 @@ impl<T: Element> Walk<T> {
             for _ in 0..tiles {
                 // SAFETY: rows j .. j + rows are inside.
                 unsafe { self.row(src, panels.panel_stride, rows, panels.n, j, panels.i, kernel) };
-                src.dy = src.dy.wrapping_add(depth * rows);
                 j += rows;
+                src.dy = src.dy.wrapping_add(depth * rows); // the next packed tile, if there is one
             }
         }
     }
