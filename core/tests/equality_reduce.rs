@@ -35,14 +35,14 @@ fn drawn<T: Real>() {
 
 /// Columns are walked in blocks of some kilobytes: rows around one and two blocks, and beyond.
 fn blocks<T: Real>() {
-    let block = (8 << 10) / size_of::<T>();
+    let block = (4 << 10) / size_of::<T>();
     for n in [block - 1, block, block + 1, 2 * block + 13, 5 * block - 3] {
         for batch in [0, 1, 6] {
             agrees::<T>(Case::ordinary(Dims::new(batch, 1, n), n as u64));
         }
     }
-    // More than a MiB: the next rows are fetched while some are folded.
-    agrees::<T>(Case::ordinary(Dims::new(9, 1, (1 << 17) / size_of::<T>() + 3), 9));
+    // More than 8 MiB: wide blocks, eight rows at a time, then four, then one.
+    agrees::<T>(Case::ordinary(Dims::new(13, 1, (5 << 17) / size_of::<T>() + 3), 13));
 }
 
 for_both_types!(swept, drawn, blocks);

@@ -8,7 +8,7 @@ use super::moments::{GradKernel, source};
 use super::sweep::sweep;
 use super::tile::{Ends, Out};
 use crate::dims::check;
-use crate::simd::Simd;
+use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Batch, Dims, Element, Error, Isa};
 
 /// Bytes of output from which stores pass the caches by: more than most third-level caches. Streaming
@@ -75,6 +75,24 @@ struct Row<T> {
 }
 
 impl<T: Element> Row<T> {
+    /// Row `(b, j)`.
+    ///
+    /// # Safety
+    /// It is inside, and the batch's lengths fit.
+    #[inline(always)]
+    unsafe fn of(batch: &Batch<'_, T>, b: usize, j: usize) -> Self {
+        let Dims { steps, outputs, inputs, .. } = batch.dims;
+        let empty = steps == 0;
+        // SAFETY: by contract; without steps there is no dy.
+        unsafe {
+            let mut dy = if empty { T::ZERO } else { *batch.dy.get_unchecked(b * outputs + j) };
+            if let Some(c) = batch.example_weights {
+                dy = *c.get_unchecked(b) * dy;
+            }
+            Row { x: batch.x.as_ptr().wrapping_add(b * inputs), dy, empty }
+        }
+    }
+
     /// Columns `i .. i + n` of the row.
     ///
     /// # Safety
@@ -91,6 +109,102 @@ impl<T: Element> Row<T> {
         };
         s.mul(s.splat(self.dy), x)
     }
+
+    /// Writes the row to `out`.
+    ///
+    /// # Safety
+    /// It and `out` have that many columns.
+    #[inline(always)]
+    unsafe fn store<S: Simd<T>>(&self, s: S, out: *mut T, columns: usize) {
+        let mut i = 0;
+        // SAFETY: i + LANES <= columns, then the rest.
+        unsafe {
+            while i + S::LANES <= columns {
+                s.store(out.add(i), self.vector::<S, false>(s, i, S::LANES));
+                i += S::LANES;
+            }
+            if i < columns {
+                s.store_first(out.add(i), columns - i, self.vector::<S, true>(s, i, columns - i));
+            }
+        }
+    }
+}
+
+/// An output written past the caches, in whole aligned vectors whatever the rows' lengths: a cache line that
+/// is written in part is read first. What does not fill a vector waits for the next row.
+struct Stream<T> {
+    /// The vector to be written next, of which elements `from .. to` wait. (The output begins at `from`.)
+    p: *mut T,
+    waiting: [T; REDUCTION_LANES],
+    from: usize,
+    to: usize,
+}
+
+impl<T: Element> Stream<T> {
+    fn new(p: *mut T, lanes: usize) -> Self {
+        let from = p.addr() / size_of::<T>() % lanes;
+        Stream { p: p.wrapping_sub(from), waiting: [T::ZERO; REDUCTION_LANES], from, to: from }
+    }
+
+    /// Writes the next row.
+    ///
+    /// # Safety
+    /// It and `columns` more elements of the output are inside.
+    #[inline(always)]
+    unsafe fn row<S: Simd<T>>(&mut self, s: S, row: &Row<T>, columns: usize) {
+        // SAFETY: i <= columns; whole vectors begin where the output does or later, aligned.
+        unsafe {
+            let mut i = 0;
+            if self.to > 0 {
+                i = columns.min(S::LANES - self.to);
+                self.wait(s, row.vector::<S, true>(s, 0, i), i);
+            }
+            while i + S::LANES <= columns {
+                s.stream(self.p, row.vector::<S, false>(s, i, S::LANES));
+                self.p = self.p.add(S::LANES);
+                i += S::LANES;
+            }
+            if i < columns {
+                self.wait(s, row.vector::<S, true>(s, i, columns - i), columns - i);
+            }
+        }
+    }
+
+    /// Takes `n` elements, which fill a vector at most, and writes it when it is full.
+    ///
+    /// # Safety
+    /// They are the next of the output; `to + n <= LANES`.
+    #[inline(always)]
+    unsafe fn wait<S: Simd<T>>(&mut self, s: S, v: S::V, n: usize) {
+        // SAFETY: by contract; LANES is at most the length of `waiting`.
+        unsafe {
+            s.store_first(self.waiting.as_mut_ptr().add(self.to), n, v);
+            self.to += n;
+            if self.to == S::LANES {
+                if self.from == 0 {
+                    s.stream(self.p, s.load(self.waiting.as_ptr()));
+                } else {
+                    self.finish(s);
+                }
+                self.p = self.p.wrapping_add(S::LANES);
+                (self.from, self.to) = (0, 0);
+            }
+        }
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Safety
+    /// Elements `from .. to` at `p` are of the output.
+    #[inline(always)]
+    unsafe fn finish<S: Simd<T>>(&self, s: S) {
+        let n = self.to - self.from;
+        // SAFETY: by contract.
+        unsafe {
+            let v = s.load_first(self.waiting.as_ptr().add(self.from), n, T::ZERO);
+            s.store_first(self.p.wrapping_add(self.from), n, v);
+        }
+    }
 }
 
 /// The loops of [`per_example_grad`] for one step, or none.
@@ -103,49 +217,31 @@ pub(crate) unsafe fn run_per_example_grad<T: Element, S: Simd<T>>(
     batch: &Batch<'_, T>,
     out: &mut [T],
 ) {
-    let dims = batch.dims;
-    let (steps, outputs, inputs) = (dims.steps, dims.outputs, dims.inputs);
+    let Dims { outputs, inputs, .. } = batch.dims;
     if out.is_empty() {
         return;
     }
-    // On 32-bit x86 an `f64` may stand at a multiple of 4, which no alignment to vectors mends.
-    let whole = out.as_ptr().addr().is_multiple_of(size_of::<T>());
-    let streamed = whole && size_of_val(out) >= STREAM_BYTES;
-    let vector_bytes = S::LANES * size_of::<T>();
     let mut p = out.as_mut_ptr();
-    for b in 0..dims.batch {
-        for j in 0..outputs {
-            // SAFETY: (b, j) is inside: the lengths of x, dy, weights and out were checked.
-            unsafe {
-                let empty = steps == 0;
-                let mut dy = if empty { T::ZERO } else { *batch.dy.get_unchecked(b * outputs + j) };
-                if let Some(c) = batch.example_weights {
-                    dy = *c.get_unchecked(b) * dy;
+    // On 32-bit x86 an `f64` may stand at a multiple of 4, which no alignment to vectors mends.
+    let whole = p.addr().is_multiple_of(size_of::<T>());
+    // SAFETY: the rows are inside: the lengths of x, dy, weights and out were checked.
+    unsafe {
+        if whole && size_of_val(out) >= STREAM_BYTES {
+            let mut stream = Stream::new(p, S::LANES);
+            for b in 0..batch.dims.batch {
+                for j in 0..outputs {
+                    stream.row(s, &Row::of(batch, b, j), inputs);
                 }
-                let row = Row { x: batch.x.as_ptr().wrapping_add(b * inputs), dy, empty };
-                let mut i = 0;
-                if streamed {
-                    let off = p.addr() % vector_bytes / size_of::<T>();
-                    i = if off == 0 { 0 } else { inputs.min(S::LANES - off) };
-                    s.store_first(p, i, row.vector::<S, true>(s, 0, i));
-                    while i + S::LANES <= inputs {
-                        s.stream(p.add(i), row.vector::<S, false>(s, i, S::LANES));
-                        i += S::LANES;
-                    }
-                } else {
-                    while i + S::LANES <= inputs {
-                        s.store(p.add(i), row.vector::<S, false>(s, i, S::LANES));
-                        i += S::LANES;
-                    }
+            }
+            stream.finish(s);
+            s.fence();
+        } else {
+            for b in 0..batch.dims.batch {
+                for j in 0..outputs {
+                    Row::of(batch, b, j).store(s, p, inputs);
+                    p = p.add(inputs);
                 }
-                if i < inputs {
-                    s.store_first(p.add(i), inputs - i, row.vector::<S, true>(s, i, inputs - i));
-                }
-                p = p.add(inputs);
             }
         }
-    }
-    if streamed {
-        s.fence();
     }
 }

@@ -5,9 +5,10 @@
 //! sum_sq[k] = scale * fold_b fma(rows[b,k], rows[b,k], sum_sq)
 //! ```
 //!
-//! Plan: one pass. A block of columns, whose sums fit the first-level cache, sees all rows before the
-//! next block does, a few rows at a time, so that memory is read in long runs. While some rows are folded the
-//! next ones are fetched if they are far away: they are pages apart, which the CPU does not foresee.
+//! Plan: one pass. A block of columns sees all rows before the next block does, a few rows at a time. Where
+//! the rows come from memory the block is as wide as the second-level cache allows, since memory likes long runs,
+//! and many rows are folded between a load and a store of the sums; where they come from a cache, the
+//! sums stay in the first level.
 
 use super::moments::ends;
 use super::sweep::CACHES;
@@ -16,14 +17,17 @@ use crate::dims::check;
 use crate::simd::Simd;
 use crate::{Element, Error, Fold, Isa, Start};
 
-/// Bytes of a block of columns, of one of the two sums.
-const BLOCK_BYTES: usize = 8 << 10;
+/// Bytes of a block of columns, of one of the two sums, where the rows are in a cache.
+const NEAR_BLOCK: usize = 4 << 10;
 
-/// Bytes of all rows from which the next ones are fetched: what a second-level cache hardly holds.
-const FAR_BYTES: usize = 1 << 20;
+/// The same where the rows come from memory.
+const FAR_BLOCK: usize = 128 << 10;
 
-/// Rows that are folded between a load and a store of the sums.
-const ROWS: usize = 4;
+/// Bytes of all rows from which they come from memory: more than a core's share of most third-level caches.
+const FAR_BYTES: usize = 8 << 20;
+
+/// Bytes by which columns from memory are fetched ahead.
+const AHEAD: usize = 256;
 
 /// Sum and sum of squares over the rows: `sum = scale * fold_b (sum + rows[b])`,
 /// `sum_sq = scale * fold_b fma(rows[b], rows[b], sum_sq)`.
@@ -78,8 +82,7 @@ struct Block<T> {
 }
 
 impl<T: Element> Block<T> {
-    /// Folds `R` rows, from row `b` on, into columns `k .. k + n`, and if `FAR` prefetches as much from `ahead`
-    /// on, where rows are laid out alike.
+    /// Folds `R` rows, from row `b` on, into columns `k .. k + n`; if `FAR`, fetches what follows in them.
     ///
     /// # Safety
     /// The rows and columns are inside; `n` is `LANES`, or less if `TAIL`.
@@ -88,7 +91,6 @@ impl<T: Element> Block<T> {
         &self,
         s: S,
         b: usize,
-        ahead: *const T,
         k: usize,
         n: usize,
     ) {
@@ -98,10 +100,11 @@ impl<T: Element> Block<T> {
             let mut sum = load(self.sum.add(k));
             let mut sum_sq = load(self.sum_sq.add(k));
             for r in 0..R {
+                let row = self.rows.add((b + r) * self.stride + k);
                 if FAR {
-                    s.prefetch(ahead.wrapping_add(r * self.stride + k));
+                    s.prefetch(row.wrapping_byte_add(AHEAD));
                 }
-                let g = load(self.rows.add((b + r) * self.stride + k));
+                let g = load(row);
                 sum = s.add(sum, g);
                 sum_sq = s.fma(g, g, sum_sq);
             }
@@ -115,7 +118,8 @@ impl<T: Element> Block<T> {
         }
     }
 
-    /// Folds `R` rows of `batch`, from row `b` on, into all columns of the block.
+    /// Folds rows into all columns of the block, `R` at a time while there are as many, and returns the first
+    /// of `first .. batch` that is left.
     ///
     /// # Safety
     /// They are inside.
@@ -123,24 +127,25 @@ impl<T: Element> Block<T> {
     unsafe fn rows<S: Simd<T>, const R: usize, const FAR: bool>(
         &self,
         s: S,
-        b: usize,
-        batch: usize,
+        (first, batch): (usize, usize),
         columns: usize,
-    ) {
-        // The next rows, or the first ones of the next block.
-        let next = if b + R < batch { (b + R) * self.stride } else { columns };
-        let ahead = self.rows.wrapping_add(next);
-        let mut k = 0;
-        // SAFETY: k + LANES <= columns, then the rest.
-        unsafe {
-            while k + S::LANES <= columns {
-                self.fold::<S, R, false, FAR>(s, b, ahead, k, S::LANES);
-                k += S::LANES;
+    ) -> usize {
+        let mut b = first;
+        while b + R <= batch {
+            let mut k = 0;
+            // SAFETY: k + LANES <= columns, then the rest.
+            unsafe {
+                while k + S::LANES <= columns {
+                    self.fold::<S, R, false, FAR>(s, b, k, S::LANES);
+                    k += S::LANES;
+                }
+                if k < columns {
+                    self.fold::<S, R, true, FAR>(s, b, k, columns - k);
+                }
             }
-            if k < columns {
-                self.fold::<S, R, true, FAR>(s, b, ahead, k, columns - k);
-            }
+            b += R;
         }
+        b
     }
 }
 
@@ -158,11 +163,11 @@ pub(crate) unsafe fn run_reduce<T: Element, S: Simd<T>>(
     sum_sq: &mut [T],
 ) {
     let n = sum.len();
-    let block = BLOCK_BYTES / size_of::<T>();
     let far = CACHES && size_of_val(rows) >= FAR_BYTES;
+    let most = if far { FAR_BLOCK } else { NEAR_BLOCK } / size_of::<T>();
     let mut k = 0;
     while k < n {
-        let columns = block.min(n - k);
+        let columns = most.min(n - k);
         // SAFETY: columns k .. k + columns of batch rows are inside: the lengths were checked.
         unsafe {
             let (sum, sum_sq) = (sum.as_mut_ptr().add(k), sum_sq.as_mut_ptr().add(k));
@@ -172,18 +177,13 @@ pub(crate) unsafe fn run_reduce<T: Element, S: Simd<T>>(
                 sum_sq.write_bytes(0, columns);
             }
             let mut b = 0;
-            while b + ROWS <= batch {
-                if far {
-                    block.rows::<S, ROWS, true>(s, b, batch, columns);
-                } else {
-                    block.rows::<S, ROWS, false>(s, b, batch, columns);
-                }
-                b += ROWS;
+            if far {
+                b = block.rows::<S, 8, true>(s, (b, batch), columns);
+                b = block.rows::<S, 4, true>(s, (b, batch), columns);
+            } else {
+                b = block.rows::<S, 4, false>(s, (b, batch), columns);
             }
-            while b < batch {
-                block.rows::<S, 1, false>(s, b, batch, columns);
-                b += 1;
-            }
+            block.rows::<S, 1, false>(s, (b, batch), columns);
             if let Some(scale) = ends.scale {
                 for c in 0..columns {
                     *sum.add(c) = *sum.add(c) * scale;
