@@ -89,7 +89,7 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
         let _ = p;
     }
 
-    /// The sums of `N` (at most 4) accumulators of 16 lanes in `G` vectors each: lanes `l` and `l + 8` are
+    /// The sums of `N` (at most 8) accumulators of 16 lanes in `G` vectors each: lanes `l` and `l + 8` are
     /// added, then `+ 4`, `+ 2`, `+ 1`.
     #[inline(always)]
     fn sum_lanes<const N: usize, const G: usize>(self, lanes: &[[Self::V; G]; N]) -> [T; N] {
@@ -136,26 +136,68 @@ fn add_half<T: Element, const H: usize>(a: &mut [T; REDUCTION_LANES]) {
     }
 }
 
-/// `N <= 4` accumulators as four, for backends that add up four at a time: the others are copies, computed
+/// Defines the sums of eight accumulators as those of four and four.
+#[cfg(x86_simd)]
+macro_rules! sums_by_fours {
+    ($name:ident, $four:ident, $V:ident, $T:ident) => {
+        /// Eight accumulators of 16 lanes.
+        ///
+        /// # Safety
+        /// As of four.
+        #[inline(always)]
+        unsafe fn $name<const G: usize>(lanes: &[[$V; G]; 8]) -> [$T; 8] {
+            let [a, b, c, d, e, f, g, h] = *lanes;
+            // SAFETY: by contract.
+            let ([a, b, c, d], [e, f, g, h]) =
+                unsafe { ($four(&[a, b, c, d]), $four(&[e, f, g, h])) };
+            [a, b, c, d, e, f, g, h]
+        }
+    };
+}
+#[cfg(x86_simd)]
+use sums_by_fours;
+
+/// Defines `sum_lanes` by the sums of four and of eight.
+#[cfg(x86_simd)]
+macro_rules! sum_lanes {
+    ($V:ident, $T:ident, $sums:ident, $sums_of_8:ident) => {
+        #[inline(always)]
+        fn sum_lanes<const N: usize, const G: usize>(self, lanes: &[[$V; G]; N]) -> [$T; N] {
+            // SAFETY: the token proves the CPU's features.
+            unsafe {
+                if N <= 4 {
+                    let [a, b, c, d] = $sums(&padded(lanes));
+                    first_of([a, b, c, d, a, b, c, d])
+                } else {
+                    first_of($sums_of_8(&padded(lanes)))
+                }
+            }
+        }
+    };
+}
+#[cfg(x86_simd)]
+use sum_lanes;
+
+/// `N <= M` accumulators as `M`, for backends that add up several at a time: the others are copies, computed
 /// for nothing.
 #[cfg(x86_simd)]
 #[inline(always)]
-fn four_of<V: Copy, const N: usize>(lanes: &[V; N]) -> [V; 4] {
-    const { assert!(1 <= N && N <= 4) }
-    let mut four = [lanes[0]; 4];
-    for (four, lane) in four.iter_mut().zip(lanes) {
-        *four = *lane;
+fn padded<V: Copy, const N: usize, const M: usize>(lanes: &[V; N]) -> [V; M] {
+    const { assert!(1 <= N) }
+    let mut all = [lanes[0]; M];
+    for (all, lane) in all.iter_mut().zip(lanes) {
+        *all = *lane;
     }
-    four
+    all
 }
 
-/// The first `N <= 4`.
+/// The first `N <= M`.
 #[cfg(x86_simd)]
 #[inline(always)]
-fn first_of<T: Copy, const N: usize>(four: [T; 4]) -> [T; N] {
-    const { assert!(1 <= N && N <= 4) }
-    let mut first = [four[0]; N];
-    for (first, sum) in first.iter_mut().zip(four) {
+fn first_of<T: Copy, const N: usize, const M: usize>(all: [T; M]) -> [T; N] {
+    const { assert!(1 <= N && N <= M) }
+    let mut first = [all[0]; N];
+    for (first, sum) in first.iter_mut().zip(all) {
         *first = sum;
     }
     first

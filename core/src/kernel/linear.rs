@@ -14,7 +14,7 @@ use core::mem::MaybeUninit;
 use core::ptr::slice_from_raw_parts_mut;
 
 use super::moments::GradKernel;
-use super::sweep::{self, sweep};
+use super::sweep::{self, CACHES, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
@@ -157,10 +157,12 @@ struct Forward<'a, T> {
     y: *mut T,
     inputs: usize,
     outputs: usize,
+    /// One row of `x` against more rows of `W` than the second-level cache holds: they are fetched ahead.
+    far: bool,
 }
 
 impl<T: Element> Forward<'_, T> {
-    /// The dot products of rows `row ..` of `x` with rows `j ..` of `W`.
+    /// The dot products of `R` rows of `x`, from `row` on, with `C` rows of `W`, from `j` on.
     ///
     /// # Safety
     /// `R` rows of `x` and `y` and `C` rows of `W` are inside.
@@ -185,16 +187,22 @@ impl<T: Element> Forward<'_, T> {
                 i = blocks * REDUCTION_LANES;
             }
             while i + REDUCTION_LANES <= self.inputs {
+                // (Rows past the end of this one's are those of the next tile.)
+                let past = if i + AHEAD < self.inputs { 0 } else { (C - 1) * self.inputs };
                 for g in 0..G {
                     let at = i + g * S::LANES;
-                    let mut ws = [s.splat(T::ZERO); C];
-                    for (c, ws) in ws.iter_mut().enumerate() {
-                        *ws = s.load(w.add(c * self.inputs + at));
+                    let mut xs = [s.splat(T::ZERO); R];
+                    for (r, xs) in xs.iter_mut().enumerate() {
+                        *xs = s.load(x.add(r * self.inputs + at));
                     }
-                    for r in 0..R {
-                        let xs = s.load(x.add(r * self.inputs + at));
-                        for c in 0..C {
-                            sums[r][c][g] = s.fma(ws[c], xs, sums[r][c][g]);
+                    for c in 0..C {
+                        let w = w.add(c * self.inputs + at);
+                        if R == 1 && self.far {
+                            s.prefetch(w.wrapping_add(AHEAD + past));
+                        }
+                        let ws = s.load(w);
+                        for r in 0..R {
+                            sums[r][c][g] = s.fma(ws, xs[r], sums[r][c][g]);
                         }
                     }
                 }
@@ -207,36 +215,43 @@ impl<T: Element> Forward<'_, T> {
                 }
                 // Lanes without an element multiply -0 and 0, which adds nothing to any sum.
                 let n = S::LANES.min(self.inputs - at);
-                for r in 0..R {
-                    let xs = s.load_first(x.add(r * self.inputs + at), n, T::ZERO);
-                    for c in 0..C {
-                        let ws = s.load_first(w.add(c * self.inputs + at), n, T::NEG_ZERO);
-                        sums[r][c][g] = s.fma(ws, xs, sums[r][c][g]);
+                let mut xs = [s.splat(T::ZERO); R];
+                for (r, xs) in xs.iter_mut().enumerate() {
+                    *xs = s.load_first(x.add(r * self.inputs + at), n, T::ZERO);
+                }
+                for c in 0..C {
+                    let ws = s.load_first(w.add(c * self.inputs + at), n, T::NEG_ZERO);
+                    for r in 0..R {
+                        sums[r][c][g] = s.fma(ws, xs[r], sums[r][c][g]);
                     }
                 }
             }
             for r in 0..R {
-                let finished = s.sum_lanes(&sums[r]);
-                for c in 0..C {
-                    self.finish(row + r, j + c, finished[c]);
-                }
+                self.finish(row + r, j, s.sum_lanes(&sums[r]));
             }
         }
     }
 
-    /// Adds a finished sum to `y[row, j]`.
+    /// Adds finished sums to `y[row, j ..]`, together: they are stored when all are read.
     ///
     /// # Safety
-    /// It is inside.
+    /// They are inside.
     #[inline(always)]
-    unsafe fn finish(&self, row: usize, j: usize, mut sum: T) {
-        // SAFETY: by contract; the bias is as long as `W` has rows.
+    unsafe fn finish<const C: usize>(&self, row: usize, j: usize, mut sums: [T; C]) {
+        // SAFETY: by contract; the bias is as long as `W` has rows. An array of `T` is aligned as `T` is.
         unsafe {
             if let Some(bias) = self.bias {
-                sum = sum + *bias.get_unchecked(j);
+                let bias = bias.as_ptr().add(j).cast::<[T; C]>().read();
+                for (sum, bias) in sums.iter_mut().zip(bias) {
+                    *sum = *sum + bias;
+                }
             }
-            let y = self.y.add(row * self.outputs + j);
-            *y = if self.from == Start::Resume { *y } else { T::ZERO } + sum;
+            let y = self.y.add(row * self.outputs + j).cast::<[T; C]>();
+            let from = if self.from == Start::Resume { y.read() } else { [T::ZERO; C] };
+            for (sum, y) in sums.iter_mut().zip(from) {
+                *sum = y + *sum;
+            }
+            y.write(sums);
         }
     }
 
@@ -260,6 +275,10 @@ impl<T: Element> Forward<'_, T> {
                 self.tile::<S, R, C, G>(s, row, j);
                 row += R;
             }
+            if R > 2 && row + 2 <= end {
+                self.tile::<S, 2, C, G>(s, row, j);
+                row += 2;
+            }
             while row < end {
                 self.tile::<S, 1, C, G>(s, row, j);
                 row += 1;
@@ -272,8 +291,11 @@ impl<T: Element> Forward<'_, T> {
     /// # Safety
     /// The lengths were checked against the extents.
     #[inline(always)]
-    unsafe fn all<S, const R: usize, const C: usize, const G: usize>(self, s: S, rows: usize)
-    where
+    unsafe fn all<S, const R: usize, const C: usize, const ALONE: usize, const G: usize>(
+        self,
+        s: S,
+        rows: usize,
+    ) where
         S: Simd<T>,
     {
         let most = (X_BYTES / size_of::<T>() / self.inputs.max(1)).max(R);
@@ -288,7 +310,7 @@ impl<T: Element> Forward<'_, T> {
                     j += C;
                 }
                 while j < self.outputs {
-                    self.rows::<S, R, 1, G>(s, (row, end), j);
+                    self.rows::<S, ALONE, 1, G>(s, (row, end), j);
                     j += 1;
                 }
             }
@@ -299,6 +321,12 @@ impl<T: Element> Forward<'_, T> {
 
 /// Bytes of `x` that are gone through for each few rows of `W`.
 const X_BYTES: usize = 256 << 10;
+
+/// Bytes of `W` that a second-level cache hardly holds.
+const FAR_BYTES: usize = 1 << 20;
+
+/// Elements of a row of `W` that are fetched ahead.
+const AHEAD: usize = 256;
 
 /// The loops of [`forward`].
 ///
@@ -316,17 +344,20 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
 ) {
     let Dims { outputs, inputs, .. } = dims;
     let Some(rows) = y.len().checked_div(outputs) else { return };
+    let far = CACHES && rows == 1 && size_of_val(weight) >= FAR_BYTES;
     let (x, weight, y) = (x.as_ptr(), weight.as_ptr(), y.as_mut_ptr());
-    let job = Forward { x, weight, bias, from, y, inputs, outputs };
+    let job = Forward { x, weight, bias, from, y, inputs, outputs, far };
     // SAFETY: the lengths of x, weight, bias and y were checked against the extents.
     unsafe {
         match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
-            (32, 1) => job.all::<S, 6, 4, 1>(s, rows),
-            (32, 2) => job.all::<S, 3, 4, 2>(s, rows),
-            (_, 1) => job.all::<S, 3, 4, 1>(s, rows),
-            (_, 2) => job.all::<S, 2, 3, 2>(s, rows),
-            (_, 4) => job.all::<S, 1, 3, 4>(s, rows),
-            _ => job.all::<S, 1, 1, REDUCTION_LANES>(s, rows),
+            // Fewer rows at once are read faster from afar.
+            (32, 1) if far => job.all::<S, 1, 4, 1, 1>(s, rows),
+            (32, 1) => job.all::<S, 3, 8, 6, 1>(s, rows),
+            (32, 2) => job.all::<S, 3, 4, 3, 2>(s, rows),
+            (_, 1) => job.all::<S, 3, 4, 3, 1>(s, rows),
+            (_, 2) => job.all::<S, 2, 3, 2, 2>(s, rows),
+            (_, 4) => job.all::<S, 1, 3, 1, 4>(s, rows),
+            _ => job.all::<S, 1, 1, 1, REDUCTION_LANES>(s, rows),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! AVX2 and FMA: 256-bit vectors, 16 registers.
 
-use super::{Simd, first_of, four_of};
+use super::{Simd, first_of, padded, sum_lanes, sums_by_fours};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -97,6 +97,9 @@ unsafe fn sums_f64<const G: usize>(lanes: &[[__m256d; G]; 4]) -> [f64; 4] {
     }
 }
 
+sums_by_fours!(sums_of_8_f32, sums_f32, __m256, f32);
+sums_by_fours!(sums_of_8_f64, sums_f64, __m256d, f64);
+
 // SAFETY (for both implementations): `Avx2` exists only where the CPU was seen to have AVX2 and FMA,
 // the intrinsics are IEEE operations on each lane, and the masked memory operations touch selected
 // lanes only.
@@ -104,7 +107,7 @@ macro_rules! avx2 {
     ($T:ident, $V:ident, $lanes:literal, $masks:ident, $abs:expr,
      $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $maskload:ident, $maskstore:ident,
      $cast:ident, $blendv:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fmadd:ident,
-     $xor:ident, $and:ident, $max:ident, $cmp:ident, $movemask:ident, $sums:ident) => {
+     $xor:ident, $and:ident, $max:ident, $cmp:ident, $movemask:ident, $sums:ident, $sums_of_8:ident) => {
         // SAFETY: see above the macro.
         unsafe impl Simd<$T> for Avx2 {
             type V = $V;
@@ -158,12 +161,7 @@ macro_rules! avx2 {
                 // SAFETY: the token proves AVX2, hence SSE; a prefetch of any address is allowed.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
             }
-            #[inline(always)]
-            fn sum_lanes<const N: usize, const G: usize>(self, lanes: &[[$V; G]; N]) -> [$T; N] {
-                // SAFETY: the token proves AVX2.
-                let four = unsafe { $sums(&four_of(lanes)) };
-                first_of(four)
-            }
+            sum_lanes!($V, $T, $sums, $sums_of_8);
             #[inline(always)]
             fn add(self, a: $V, b: $V) -> $V {
                 // SAFETY: the token proves AVX2.
@@ -242,7 +240,8 @@ avx2!(
     _mm256_max_ps,
     _mm256_cmp_ps,
     _mm256_movemask_ps,
-    sums_f32
+    sums_f32,
+    sums_of_8_f32
 );
 avx2!(
     f64,
@@ -269,5 +268,6 @@ avx2!(
     _mm256_max_pd,
     _mm256_cmp_pd,
     _mm256_movemask_pd,
-    sums_f64
+    sums_f64,
+    sums_of_8_f64
 );

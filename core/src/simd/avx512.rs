@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL): 512-bit vectors, 32 registers, a mask for every tail.
 
-use super::{Simd, first_of, four_of};
+use super::{Simd, first_of, padded, sum_lanes, sums_by_fours};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -59,6 +59,47 @@ unsafe fn sums_f32<const G: usize>(lanes: &[[__m512; G]; 4]) -> [f32; 4] {
     }
 }
 
+/// Eight times 16 lanes in one vector each, as [`sums_f32`] but in half vectors, which keep half as much of
+/// the CPU busy.
+///
+/// # Safety
+/// AVX-512 F and DQ.
+#[inline(always)]
+unsafe fn sums_of_8_f32<const G: usize>(lanes: &[[__m512; G]; 8]) -> [f32; 8] {
+    // SAFETY: by contract; the store is 32 bytes to an array of 32.
+    unsafe {
+        // 16 to 8 lanes
+        let mut half = [_mm256_setzero_ps(); 8];
+        for (half, lanes) in half.iter_mut().zip(lanes) {
+            let high = _mm512_extractf32x8_ps::<1>(lanes[0]);
+            *half = _mm256_add_ps(_mm512_castps512_ps256(lanes[0]), high);
+        }
+        // 8 to 4: [a, e], [b, f], [c, g], [d, h]
+        let mut quarter = [half[0]; 4];
+        for (k, quarter) in quarter.iter_mut().enumerate() {
+            let (low, high) = (half[k], half[k + 4]);
+            *quarter = _mm256_add_ps(
+                _mm256_permute2f128_ps::<0x20>(low, high),
+                _mm256_permute2f128_ps::<0x31>(low, high),
+            );
+        }
+        let [ae, bf, cg, dh] = quarter;
+        // 4 to 2: [a, b, e, f] and [c, d, g, h]
+        let abef =
+            _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ae, bf), _mm256_shuffle_ps::<0xee>(ae, bf));
+        let cdgh =
+            _mm256_add_ps(_mm256_shuffle_ps::<0x44>(cg, dh), _mm256_shuffle_ps::<0xee>(cg, dh));
+        // 2 to 1, in order
+        let all = _mm256_add_ps(
+            _mm256_shuffle_ps::<0x88>(abef, cdgh),
+            _mm256_shuffle_ps::<0xdd>(abef, cdgh),
+        );
+        let mut sums = [0.0; 8];
+        _mm256_storeu_ps(sums.as_mut_ptr(), all);
+        sums
+    }
+}
+
 /// Four times 16 lanes in two vectors each.
 ///
 /// # Safety
@@ -92,6 +133,8 @@ unsafe fn sums_f64<const G: usize>(lanes: &[[__m512d; G]; 4]) -> [f64; 4] {
     }
 }
 
+sums_by_fours!(sums_of_8_f64, sums_f64, __m512d, f64);
+
 // SAFETY (for both implementations): `Avx512` exists only where the CPU was seen to have the
 // features, the intrinsics are IEEE operations on each lane, and the masked memory operations touch
 // selected lanes only.
@@ -99,7 +142,7 @@ macro_rules! avx512 {
     ($T:ident, $V:ident, $M:ident, $lanes:literal,
      $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $mask_loadu:ident, $mask_storeu:ident,
      $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fmadd:ident,
-     $xor:ident, $max:ident, $fpclass:ident, $sums:ident) => {
+     $xor:ident, $max:ident, $fpclass:ident, $sums:ident, $sums_of_8:ident) => {
         // SAFETY: see above the macro.
         unsafe impl Simd<$T> for Avx512 {
             type V = $V;
@@ -146,12 +189,7 @@ macro_rules! avx512 {
                 // SAFETY: the token proves AVX-512, hence SSE; a prefetch of any address is allowed.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
             }
-            #[inline(always)]
-            fn sum_lanes<const N: usize, const G: usize>(self, lanes: &[[$V; G]; N]) -> [$T; N] {
-                // SAFETY: the token proves AVX-512.
-                let four = unsafe { $sums(&four_of(lanes)) };
-                first_of(four)
-            }
+            sum_lanes!($V, $T, $sums, $sums_of_8);
             #[inline(always)]
             fn add(self, a: $V, b: $V) -> $V {
                 // SAFETY: the token proves AVX-512.
@@ -222,7 +260,8 @@ avx512!(
     _mm512_xor_ps,
     _mm512_max_ps,
     _mm512_fpclass_ps_mask,
-    sums_f32
+    sums_f32,
+    sums_of_8_f32
 );
 avx512!(
     f64,
@@ -244,5 +283,6 @@ avx512!(
     _mm512_xor_pd,
     _mm512_max_pd,
     _mm512_fpclass_pd_mask,
-    sums_f64
+    sums_f64,
+    sums_of_8_f64
 );
