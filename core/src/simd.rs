@@ -148,8 +148,8 @@ macro_rules! sums_by_fours {
         unsafe fn $name<const G: usize>(lanes: &[[$V; G]; 8]) -> [$T; 8] {
             let [a, b, c, d, e, f, g, h] = *lanes;
             // SAFETY: by contract.
-            let ([a, b, c, d], [e, f, g, h]) =
-                unsafe { ($four(&[a, b, c, d]), $four(&[e, f, g, h])) };
+            let (low, high) = unsafe { ($four(&[a, b, c, d]), $four(&[e, f, g, h])) };
+            let ([a, b, c, d], [e, f, g, h]) = (low, high);
             [a, b, c, d, e, f, g, h]
         }
     };
