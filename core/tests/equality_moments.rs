@@ -95,7 +95,13 @@ fn drawn<T: Real>() {
 /// Rows of a page are packed, as far as the scratch memory goes; nothing else changes. (Without the plain
 /// loops, so that Miri can do it.)
 fn packed_or_in_place<T: Real>() {
-    let dims = Dims::new(5, 13, 4096 / size_of::<T>() + 9);
+    // Without and with a copy of dy.
+    for outputs in [13, 29] {
+        packed_or_in_place_with::<T>(Dims::new(5, outputs, 4096 / size_of::<T>() + 9));
+    }
+}
+
+fn packed_or_in_place_with<T: Real>(dims: Dims) {
     let case = Case::ordinary(dims, 12);
     let (inputs, fold, n) = (case.inputs::<T>(), Fold::mean(5), case.weight_len());
     let (batch, rng) = (inputs.batch(), &mut case.rng(1));

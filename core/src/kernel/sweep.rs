@@ -10,6 +10,8 @@
 //!   line of the cache holds more of it than one row of tiles wants.
 //! * An output that is kept in memory is resumed every [`BLOCK`] `(b, t)`, so that panels stay in cache
 //!   however large the batch is.
+//! * For a few rows of output the time goes into the copy of `x`: it is taken in blocks of half as many
+//!   `(b, t)` and twice as wide, since longer pieces of a row are read faster, and `dy` is left where it is.
 //! * For a few `(b, t)` the time goes into the output, not into `x`: one row of it at a time, in long
 //!   runs, nothing packed.
 //! * Without scratch the same tiles read `x` and `dy` where they are; example weights multiply `dy` once for
@@ -36,6 +38,9 @@ const NEAR: usize = PAGE / 4;
 /// Up to so many `(b, t)` the output is walked row by row.
 const FEW: usize = 4;
 
+/// Up to so many rows of output the copy of `x` takes more of the time than what is done with it.
+const FLAT: usize = 4 * MAX_ROWS;
+
 /// Whether to think of caches: where there are no vectors there are hardly any. Nothing is packed then, and
 /// tiles are as large as they can be however small the batch.
 pub(crate) const CACHES: bool = cfg!(portable_vectors);
@@ -58,7 +63,7 @@ pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> u
     if !CACHES || all <= FEW || columns < NEAR / size_of::<f32>() {
         return 0;
     }
-    let block = if all < BLOCK || steps >= all { all } else { block_of(steps) * steps };
+    let block = if all < BLOCK || steps >= all { all } else { block_of(BLOCK, steps) * steps };
     let fits = PACKED_BYTES / 4 / block;
     let padded = columns.saturating_add(MAX_PANEL - 1) / MAX_PANEL * MAX_PANEL;
     let width = if padded < fits { padded } else { fits };
@@ -71,9 +76,9 @@ pub(crate) const fn one_panel() -> usize {
     if CACHES { BLOCK * MAX_PANEL } else { 0 }
 }
 
-/// Examples in a block of the batch.
-const fn block_of(steps: usize) -> usize {
-    let n = BLOCK / if steps == 0 { 1 } else { steps };
+/// Examples in a block of `depth` `(b, t)`.
+const fn block_of(depth: usize, steps: usize) -> usize {
+    let n = depth / if steps == 0 { 1 } else { steps };
     if n == 0 { 1 } else { n }
 }
 
@@ -118,7 +123,8 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         return;
     }
     let few = CACHES && src.batch.saturating_mul(src.steps) <= FEW;
-    let most = if K::RESUMABLE { block_of(src.steps) } else { src.batch };
+    let depth = if rows > FLAT { BLOCK } else { BLOCK / 2 };
+    let most = if K::RESUMABLE { block_of(depth, src.steps) } else { src.batch };
     let mut b = 0;
     loop {
         let block = most.min(src.batch - b);
@@ -178,12 +184,23 @@ impl<T: Element> Walk<T> {
         if !CACHES || near_rows || self.rows < 2 * MAX_ROWS || depth == 0 {
             return 0;
         }
-        // For few columns `dy` is not packed: it would be copied as often as it is read.
         let room = scratch / depth;
-        let fits = room.saturating_sub(DY_ROWS).max(room.min(MAX_PANEL));
+        let beside_dy = room.saturating_sub(DY_ROWS);
+        let fits = if self.packs_dy(beside_dy) { beside_dy } else { room.min(self.most_alone()) };
         let near = (PACKED_BYTES / size_of::<T>() / depth).max(panel.get());
         let all = self.columns.saturating_add(panel.get() - 1) / panel * panel.get();
         fits.min(near).min(all) / panel * panel.get()
+    }
+
+    /// Whether `dy` is packed beside `width` columns of `x`: for few columns or rows it would be copied as often
+    /// as it is read.
+    fn packs_dy(&self, width: usize) -> bool {
+        width > self.most_alone()
+    }
+
+    /// The most columns of `x` that are packed without their `dy`.
+    fn most_alone(&self) -> usize {
+        if self.rows > FLAT { MAX_PANEL } else { usize::MAX }
     }
 
     /// All columns, their `x` where it is.
@@ -257,11 +274,10 @@ impl<T: Element> Walk<T> {
     /// Everything packed, `width` columns at a time.
     ///
     /// # Safety
-    /// As [`sweep`]; `scratch` holds `depth * width` elements, and `depth * DY_ROWS` more unless `width` is at
-    /// most [`MAX_PANEL`].
+    /// As [`sweep`]; `scratch` holds `depth * width` elements, and `depth * DY_ROWS` more if [`Walk::packs_dy`].
     unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: *mut T, kernel: &mut K) {
         let (depth, panel) = (self.src.depth(), self.shape.panel.get());
-        let dy = (width > MAX_PANEL).then_some((scratch, DY_ROWS));
+        let dy = self.packs_dy(width).then_some((scratch, DY_ROWS));
         // SAFETY: inside the scratch.
         let x = unsafe { scratch.add(if dy.is_some() { depth * DY_ROWS } else { 0 }) };
         let mut i = 0;

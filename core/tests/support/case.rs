@@ -130,7 +130,8 @@ pub fn shapes() -> Vec<Dims> {
 }
 
 /// A few longer folds and larger layers, for whatever blocks and packs: batches and sequences past one
-/// and two blocks, more columns than are packed at a time, rows longer than the layer step's sums.
+/// and two blocks, more columns than are packed at a time, rows longer than the layer step's sums, few and many
+/// rows of output (which are those of the layer for `grad`, the examples for `input_grad`).
 pub fn large_shapes() -> Vec<Dims> {
     if cfg!(miri) {
         return Vec::new();
@@ -142,8 +143,8 @@ pub fn large_shapes() -> Vec<Dims> {
         (1, 1, 40, 300),
         (5, 70, 3, 17),
         (513, 1, 3, 7),
-        (257, 1, 13, 1060),
-        (20, 1, 14, 1041),
+        (257, 1, 25, 1060),
+        (14, 1, 140, 1041),
         (9, 3, 13, 1100),
         (2, 300, 5, 20),
         (2, 1, 7, 900),
