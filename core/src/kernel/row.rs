@@ -115,6 +115,9 @@ pub struct Row<T> {
 
 /// One kind of tile.
 trait Tile<T: Element> {
+    /// Whether it only sees examples of other than one step.
+    const SEQUENCE: bool;
+
     /// The tile at column `c` of the row.
     ///
     /// # Safety
@@ -133,6 +136,38 @@ trait Tile<T: Element> {
         c: usize,
     ) where
         S: Simd<T>;
+}
+
+/// The tiles of a single row, four vectors wide, as many as fit; how many columns they are. There are `BATCH`
+/// examples of one step, or any number if it is 0.
+///
+/// # Safety
+/// As [`tiles`]; panels lie side by side.
+#[inline(always)]
+unsafe fn wide_tiles<T, S, K, const WEIGHTED: bool, const BATCH: usize>(s: S, row: &Row<T>) -> usize
+where
+    T: Element,
+    S: Simd<T>,
+    K: Tile<T>,
+{
+    let width = 4 * S::LANES;
+    let mut src = row.src;
+    if BATCH > 0 {
+        // Constants: what the loops over the batch take would be more than what is in them.
+        (src.batch, src.steps) = (BATCH, 1);
+    }
+    let mut c = 0;
+    // SAFETY: c + width <= columns.
+    unsafe {
+        while c + width <= row.columns {
+            if BATCH == 0 {
+                row.fetch_ahead::<S, 1>(s, c, width);
+            }
+            K::tile::<S, 1, 4, false, WEIGHTED>(s, src.columns(c), width, row, c);
+            c += width;
+        }
+    }
+    c
 }
 
 /// The tiles of one row, for one number of rows and panels of `VECS` vectors.
@@ -155,12 +190,15 @@ unsafe fn tiles<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: b
     unsafe {
         if ROWS == 1 && VECS == 2 && row.panel_stride == panel {
             // Panels lie side by side: a single row is wide instead.
-            while c + 2 * panel <= row.columns {
-                row.fetch_ahead::<S, ROWS>(s, c, 2 * panel);
-                K::tile::<S, ROWS, 4, false, WEIGHTED>(s, src, 2 * panel, row, c);
-                src = src.columns(2 * panel);
-                c += 2 * panel;
-            }
+            c = match (src.batch, src.steps) {
+                _ if K::SEQUENCE => wide_tiles::<T, S, K, WEIGHTED, 0>(s, row),
+                (1, 1) => wide_tiles::<T, S, K, WEIGHTED, 1>(s, row),
+                (2, 1) => wide_tiles::<T, S, K, WEIGHTED, 2>(s, row),
+                (3, 1) => wide_tiles::<T, S, K, WEIGHTED, 3>(s, row),
+                (4, 1) => wide_tiles::<T, S, K, WEIGHTED, 4>(s, row),
+                _ => wide_tiles::<T, S, K, WEIGHTED, 0>(s, row),
+            };
+            src = src.columns(c);
         }
         while c + panel <= row.columns {
             row.fetch_ahead::<S, ROWS>(s, c, panel);
@@ -246,6 +284,8 @@ unsafe fn any_tiles<T, S, K, const ROWS: usize, const REST: usize, const VECS: u
 struct GradTile;
 
 impl<T: Element> Tile<T> for GradTile {
+    const SEQUENCE: bool = false;
+
     #[inline(always)]
     unsafe fn tile<
         S,
@@ -273,6 +313,8 @@ impl<T: Element> Tile<T> for GradTile {
 struct MomentsTile<const SEQUENCE: bool>;
 
 impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
+    const SEQUENCE: bool = SEQUENCE;
+
     #[inline(always)]
     unsafe fn tile<
         S,

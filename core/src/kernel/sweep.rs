@@ -12,8 +12,8 @@
 //!   however large the batch is.
 //! * For a few rows of output the time goes into the copy of `x`: it is taken in blocks of half as many
 //!   `(b, t)` and twice as wide, since longer pieces of a row are read faster, and `dy` is left where it is.
-//! * For a few `(b, t)` the time goes into the output, not into `x`: one row of it at a time, in long
-//!   runs, nothing packed.
+//! * For a few `(b, t)` and long rows the time goes into the output, not into `x`: one row of it at a time, in
+//!   long runs, nothing packed.
 //! * Without scratch the same tiles read `x` and `dy` where they are; example weights multiply `dy` once for
 //!   each row of tiles, on the stack.
 
@@ -122,7 +122,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         // Extents that multiply to nothing may be as large as they like.
         return;
     }
-    let few = CACHES && src.batch.saturating_mul(src.steps) <= FEW;
+    let few = CACHES && columns > MAX_PANEL && src.batch.saturating_mul(src.steps) <= FEW;
     let depth = if rows > FLAT { BLOCK } else { BLOCK / 2 };
     let most = if K::RESUMABLE { block_of(depth, src.steps) } else { src.batch };
     let mut b = 0;

@@ -25,8 +25,8 @@ impl Avx512 {
     }
 }
 
-/// Class bits of `vfpclass`: both NaNs and both infinities.
-const NAN_OR_INF: i32 = 0x01 | 0x08 | 0x10 | 0x80;
+/// Class bits of `vfpclass`: quiet NaN is 0, +infinity 3, -infinity 4, signalling NaN 7.
+const NAN_OR_INF: i32 = 0b1001_1001;
 
 /// Four times 16 lanes in one vector each. Each level adds two halves of four accumulators at once.
 ///
