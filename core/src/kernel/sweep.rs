@@ -38,6 +38,9 @@ const NEAR: usize = PAGE / 4;
 /// Up to so many `(b, t)` the output is walked row by row.
 const FEW: usize = 4;
 
+/// But not rows of up to so many columns: calling for each would take longer than what is done for it.
+const SHORT: usize = 256;
+
 /// Up to so many rows of output the copy of `x` takes more of the time than what is done with it.
 const FLAT: usize = 4 * MAX_ROWS;
 
@@ -122,7 +125,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         // Extents that multiply to nothing may be as large as they like.
         return;
     }
-    let few = CACHES && columns > MAX_PANEL && src.batch.saturating_mul(src.steps) <= FEW;
+    let few = CACHES && columns > SHORT && src.batch.saturating_mul(src.steps) <= FEW;
     let depth = if rows > FLAT { BLOCK } else { BLOCK / 2 };
     let most = if K::RESUMABLE { block_of(depth, src.steps) } else { src.batch };
     let mut b = 0;
