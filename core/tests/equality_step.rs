@@ -169,6 +169,7 @@ fn fused<T: Real>() {
         step(Dims::new(13 + seed % 2, 14 + seed, 1041 + seed));
         step(Dims::new(7, 14 + seed, 2048 + seed));
     }
+    step(Dims::new(13, 256, 1030)); // parameters from afar
 }
 
 fn drawn<T: Real>() {

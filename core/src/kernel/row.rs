@@ -23,6 +23,8 @@ pub struct Shape {
     pub moments: usize,
     /// Rows of a tile of a sequence's `moments`.
     pub sequence: usize,
+    /// Registers that hold a vector.
+    pub registers: usize,
 }
 
 /// Vectors side by side in a tile, where there are vectors.
@@ -42,7 +44,7 @@ pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
     };
     let grad_rest = if S::LANES > 1 { 4 } else { 1 };
     let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
-    Shape { panel, grad, grad_rest, moments, sequence }
+    Shape { panel, grad, grad_rest, moments, sequence, registers: S::REGISTERS }
 }
 
 impl Shape {
@@ -221,7 +223,7 @@ unsafe fn tiles<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: b
 }
 
 /// Prefetching pays from so many `(b, t)` on.
-const DEEP: usize = 32;
+pub(super) const DEEP: usize = 32;
 
 impl<T: Element> Row<T> {
     /// The same row with `arrays` to prefetch, if it pays.

@@ -2,7 +2,7 @@
 //!
 //! Plan: the optimizer takes the sums of each tile out of the registers ([`super::fused`]). What is not
 //! compiled there (checked steps, sequences, example weights, rarer configurations, single elements for
-//! vectors) goes by rows of tiles that leave their sums in a small array on the stack, where the optimizer
+//! vectors), or does not pay (many examples and 16 registers), goes by rows of tiles that leave their sums in a small array on the stack, where the optimizer
 //! picks them up at once: a thousand gradients or two exist at a time, in the first-level cache. While a tile
 //! is summed, its parameters and their state are fetched. The bits are those of
 //! [`moments`](crate::moments()) (or, on the squared average and for momentum, of
@@ -12,14 +12,14 @@ use core::mem::MaybeUninit;
 
 use super::fused::FusedRow;
 use super::moments::source;
-use super::row::{Row, Shape, TILE_VECS, whole_or_one};
+use super::row::{DEEP, Row, Shape, TILE_VECS, whole_or_one};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
-use super::sweep::{CACHES, PAGE, RowKernel, sweep};
+use super::sweep::{CACHES, FAR_WEIGHTS, PAGE, RowKernel, sweep};
 use super::tile::{Ends, Out};
 use super::update::{NonFinite, Optimizer};
 use crate::dims::check;
 use crate::state::{AdamState, RmspropState, SecondMoment};
-use crate::{AdamCoeffs, Batch, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs};
+use crate::{AdamCoeffs, Batch, Dims, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs};
 
 /// What a layer step steps on: the batch, and how its gradients are taken.
 ///
@@ -329,6 +329,16 @@ where
     }
 }
 
+/// Whether the optimizer should take the sums out of the registers. Where there are 16 of them, each update
+/// pushes sums of the next tile out: there it pays for a few examples only, and for some more if the parameters
+/// come from afar.
+fn fusing_pays<T: Element>(isa: Isa, dims: Dims) -> bool {
+    // SAFETY: it has no conditions.
+    let registers = unsafe { T::shape(isa) }.registers;
+    let far = dims.outputs.saturating_mul(dims.inputs) >= FAR_WEIGHTS / size_of::<T>();
+    registers >= 32 || dims.batch <= SHALLOW || (far && dims.batch < DEEP)
+}
+
 /// All parameters of a part.
 ///
 /// # Safety
@@ -379,7 +389,8 @@ where
             && layer.non_finite == NonFinite::Propagate
             && layer.batch.dims.steps == 1
             && layer.batch.example_weights.is_none()
-            && optimizer.is_plain(),
+            && optimizer.is_plain()
+            && fusing_pays::<T>(isa, layer.batch.dims),
         bad: usize::MAX,
     };
     loop {

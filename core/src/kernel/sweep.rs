@@ -32,7 +32,10 @@ const PACKED_BYTES: usize = 256 << 10;
 /// Bytes from one row to the next from which rows are far apart: packing pays, and prefetching.
 pub(crate) const PAGE: usize = 4 << 10;
 
-/// The same for panels of a single line of the cache, which bear less.
+/// Bytes of parameters that a second-level cache hardly holds.
+pub(crate) const FAR_WEIGHTS: usize = 1 << 20;
+
+/// The same as [`PAGE`] for panels of a single line of the cache, which bear less.
 const NEAR: usize = PAGE / 4;
 
 /// Up to so many `(b, t)` the output is walked row by row.

@@ -148,6 +148,8 @@ pub fn large_shapes() -> Vec<Dims> {
         (9, 3, 13, 1100),
         (2, 300, 5, 20),
         (2, 1, 7, 900),
+        (3, 1, 5, 290),
+        (4, 1, 2, 310),
     ]
     .map(|(batch, steps, outputs, inputs)| Dims { batch, steps, outputs, inputs })
     .into()
