@@ -284,8 +284,48 @@ fn nadam_looks_ahead<T: Real>() {
     }
 }
 
+/// Momentum and RMSProp divide by `1 - beta^t` where they use their averages, and with [`Epsilon::Hat`] multiply
+/// the learning rate instead. Recomputed in `f64`.
+fn debiasing<T: Real>() {
+    let (n, lr, epsilon) = (4.0, 0.1, 1e-2);
+    let mut momentum = MomentumConfig::new(lr, window(n));
+    let mut rmsprop = RmspropConfig::new(lr, window(n));
+    (momentum.warm_up, rmsprop.warm_up) = (WarmUp::Debias, WarmUp::Debias);
+    let average = Config::Momentum(momentum);
+    let [outside, hat] = [Epsilon::Outside(epsilon), Epsilon::Hat(epsilon)].map(|epsilon| {
+        rmsprop.epsilon = epsilon;
+        Config::Rmsprop(rmsprop)
+    });
+    for (config, what) in [(average, "average"), (outside, "outside"), (hat, "hat")] {
+        for_each_isa(|isa| {
+            let mut state = zeros::<T>(&config);
+            let (mut p, mut m, mut v, mut beta_t) = (0.0, 0.0, 0.0, 1.0);
+            let rng = &mut Rng::new(6);
+            for t in 1..=12 {
+                let g: T = rng.value(Kind::Ordinary);
+                step(&config, isa, t, &[g; LEN], None, &mut state);
+                let (g, beta) = (g.to_f64(), 1.0 - 1.0 / n);
+                m = beta * m + (1.0 - beta) * g;
+                v = beta * v + (1.0 - beta) * g * g;
+                beta_t *= beta;
+                let correction: f64 = 1.0 - beta_t;
+                p -= match what {
+                    "average" => lr * m / correction,
+                    "outside" => lr * g / ((v / correction).sqrt() + epsilon),
+                    _ => lr * correction.sqrt() * g / (v.sqrt() + epsilon),
+                };
+                let off = (state[0][0].to_f64() - p).abs();
+                assert_on(isa, off < 100.0 * T::EPSILON, || {
+                    format!("{what}, step {t}: {:?}, not {p}", state[0][0])
+                });
+            }
+        });
+    }
+}
+
 for_both_types!(
     nadam_looks_ahead,
+    debiasing,
     sum_form_is_n_times_the_average,
     a_constant_is_a_fixed_point,
     exact_mean_of_a_constant,
