@@ -106,29 +106,29 @@ impl Work for Shared {
     }
 }
 
+/// A kernel of `slots` multiply-adds an element, on all threads and on one.
+fn contest(c: &mut Bencher, name: &str, slots: usize, kernel: fn(&mut Data), on_one: OnOne) {
+    let isa = Isa::detect();
+    let mut group = c.benchmark_group(format!("threads_{name}"));
+    for dims in layers(&LAYERS[..4]) {
+        let work = slots * products(dims);
+        let mut case = Case::new(id::<f32>(dims), move || Shared::new(isa, dims));
+        elements(&mut group, work);
+        case.bench(&mut group, isa.name(), |s| kernel(&mut s.data));
+        case.bench(&mut group, &format!("own_one_thread_{}", isa.name()), |s| s.on_one(on_one));
+        case.limit(&mut group, &format!("limit_fma_{}", isa.name()), |_| {
+            let half = || f32::fma_chains(isa, work / THREADS);
+            rayon::join(half, half);
+        });
+    }
+}
+
 fn threads(c: &mut Bencher) {
     // This thread is one of them.
     let pool = ThreadPoolBuilder::new().num_threads(THREADS).use_current_thread();
     pool.build_global().expect("nothing made the pool before");
-    let isa = Isa::detect();
-    let kernels: [(_, fn(&mut Data), OnOne, _); 2] = [
-        ("moments", Data::moments, Data::moments_on_one, 2),
-        ("forward", Data::forward, Data::forward_on_one, 1),
-    ];
-    for (name, kernel, on_one, slots) in kernels {
-        let mut group = c.benchmark_group(format!("threads_{name}"));
-        for dims in layers(&LAYERS[..4]) {
-            let work = slots * products(dims);
-            let mut case = Case::new(id::<f32>(dims), move || Shared::new(isa, dims));
-            elements(&mut group, work);
-            case.bench(&mut group, isa.name(), |s| kernel(&mut s.data));
-            case.bench(&mut group, &format!("own_one_thread_{}", isa.name()), |s| s.on_one(on_one));
-            case.limit(&mut group, &format!("limit_fma_{}", isa.name()), |_| {
-                let half = || f32::fma_chains(isa, work / THREADS);
-                rayon::join(half, half);
-            });
-        }
-    }
+    contest(c, "moments", 2, Data::moments, Data::moments_on_one);
+    contest(c, "forward", 1, Data::forward, Data::forward_on_one);
 }
 
 criterion_group! { name = benches; config = case::criterion(); targets = threads }
