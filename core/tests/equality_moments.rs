@@ -96,7 +96,7 @@ fn drawn<T: Real>() {
 /// loops, so that Miri can do it.)
 fn packed_or_in_place<T: Real>() {
     // Without and with a copy of dy.
-    for outputs in [13, 29] {
+    for &outputs in if cfg!(miri) { &[13][..] } else { &[13, 29] } {
         packed_or_in_place_with::<T>(Dims::new(5, outputs, 4096 / size_of::<T>() + 9));
     }
 }

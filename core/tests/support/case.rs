@@ -136,6 +136,8 @@ pub fn large_shapes() -> Vec<Dims> {
     if cfg!(miri) {
         return Vec::new();
     }
+    // AVX-512 packs rows from 4 KiB on, what runs under emulators from 1 KiB.
+    let far = if cfg!(target_arch = "x86_64") { 1040 } else { 280 };
     [
         (257, 1, 7, 35),
         (33, 1, 25, 131),
@@ -143,8 +145,8 @@ pub fn large_shapes() -> Vec<Dims> {
         (1, 1, 40, 300),
         (5, 70, 3, 17),
         (513, 1, 3, 7),
-        (257, 1, 25, 1060),
-        (14, 1, 140, 1041),
+        (257, 1, 25, far + 20),
+        (14, 1, 140, far + 1),
         (9, 3, 13, 1100),
         (2, 300, 5, 20),
         (2, 1, 7, 900),
