@@ -129,7 +129,11 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         return;
     }
     let few = CACHES && columns > SHORT && src.batch.saturating_mul(src.steps) <= FEW;
-    let depth = if rows > FLAT { BLOCK } else { BLOCK / 2 };
+    // SAFETY: it has no conditions.
+    let shape = unsafe { T::shape(isa) };
+    let whole = Walk { isa, shape, src, rows, columns };
+    let halved = rows <= FLAT && whole.packing_pays(scratch.len());
+    let depth = if halved { BLOCK / 2 } else { BLOCK };
     let most = if K::RESUMABLE { block_of(depth, src.steps) } else { src.batch };
     let mut b = 0;
     loop {
@@ -137,8 +141,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         kernel.block(b == 0, b + block == src.batch);
         // SAFETY: examples b .. b + block are inside.
         unsafe {
-            let shape = T::shape(isa);
-            let walk = Walk { isa, shape, src: src.examples(b, block), rows, columns };
+            let walk = Walk { src: src.examples(b, block), ..whole };
             let width = if few { 0 } else { walk.width(scratch.len()) };
             if width > 0 {
                 walk.packed(width, scratch.cast(), kernel);
@@ -180,14 +183,19 @@ struct Walk<T> {
 }
 
 impl<T: Element> Walk<T> {
+    /// Whether there is scratch, and to copy `x` into it pays.
+    fn packing_pays(&self, scratch: usize) -> bool {
+        let far = if self.shape.panel.get() * size_of::<T>() > LINE { PAGE } else { NEAR };
+        let far_rows = self.src.x_stride * size_of::<T>() >= far;
+        CACHES && scratch > 0 && far_rows && self.rows >= 2 * MAX_ROWS
+    }
+
     /// The columns that are packed at a time: whole panels, or 0 where packing cannot be done or does
     /// not pay.
     fn width(&self, scratch: usize) -> usize {
         let panel = self.shape.panel;
         let depth = self.src.depth();
-        let far = if panel.get() * size_of::<T>() > LINE { PAGE } else { NEAR };
-        let near_rows = self.src.x_stride * size_of::<T>() < far;
-        if !CACHES || near_rows || self.rows < 2 * MAX_ROWS || depth == 0 {
+        if depth == 0 || !self.packing_pays(scratch) {
             return 0;
         }
         let room = scratch / depth;
