@@ -246,22 +246,38 @@ fn averages_of_squares_are_not_negative<T: Real>() {
     });
 }
 
+/// Twelve steps on one gradient after the other; `change` recomputes in `f64` what step `t` takes off the
+/// parameters for gradient `g`.
+fn assert_follows<T: Real>(
+    isa: Isa,
+    config: &Config,
+    what: &str,
+    mut change: impl FnMut(u64, f64) -> f64,
+) {
+    let (mut state, mut p) = (zeros::<T>(config), 0.0);
+    let rng = &mut Rng::new(5);
+    for t in 1..=12 {
+        let g: T = rng.value(Kind::Ordinary);
+        step(config, isa, t, &[g; LEN], None, &mut state);
+        p -= change(t, g.to_f64());
+        let off = (state[0][0].to_f64() - p).abs();
+        assert_on(isa, off < 100.0 * T::EPSILON, || {
+            format!("{what}, step {t}: {:?}, not {p}", state[0][0])
+        });
+    }
+}
+
 /// NAdam looks ahead as optax does: `beta m / (1 - beta^(t + 1)) + (1 - beta) g / (1 - beta^t)`, and, with the
-/// exact mean, with the next step's share of the gradient. Recomputed in `f64`, by other formulas.
+/// exact mean, with the next step's share of the gradient. By other formulas.
 fn nadam_looks_ahead<T: Real>() {
     let (n, n_sq, lr, epsilon) = (4.0, 30.0, 0.1, 1e-3);
     for warm_up in [WarmUp::Debias, WarmUp::ExactMean] {
         let mut adam = AdamConfig::new(lr, window(n), window(n_sq));
         (adam.warm_up, adam.epsilon, adam.nesterov) = (warm_up, Epsilon::Outside(epsilon), true);
-        let config = Config::Adam(adam);
         for_each_isa(|isa| {
-            let mut state = zeros::<T>(&config);
-            let (mut p, mut m, mut v) = (0.0, 0.0, 0.0);
-            let rng = &mut Rng::new(5);
-            for t in 1..=12 {
-                let g: T = rng.value(Kind::Ordinary);
-                step(&config, isa, t, &[g; LEN], None, &mut state);
-                let (g, steps) = (g.to_f64(), t as f64);
+            let (mut m, mut v) = (0.0, 0.0);
+            assert_follows::<T>(isa, &Config::Adam(adam), &format!("{warm_up:?}"), |t, g| {
+                let steps = t as f64;
                 let (mean, root) = if warm_up == WarmUp::Debias {
                     let (beta, beta_sq): (f64, f64) = (1.0 - 1.0 / n, 1.0 - 1.0 / n_sq);
                     m = beta * m + (1.0 - beta) * g;
@@ -274,18 +290,14 @@ fn nadam_looks_ahead<T: Real>() {
                     v += (g * g - v) / n_sq.min(steps);
                     (m + (g - m) / n.min(steps + 1.0), v.sqrt())
                 };
-                p -= lr * mean / (root + epsilon);
-                let off = (state[0][0].to_f64() - p).abs();
-                assert_on(isa, off < 100.0 * T::EPSILON, || {
-                    format!("{warm_up:?}, step {t}: {:?}, not {p}", state[0][0])
-                });
-            }
+                lr * mean / (root + epsilon)
+            });
         });
     }
 }
 
 /// Momentum and RMSProp divide by `1 - beta^t` where they use their averages, and with [`Epsilon::Hat`] multiply
-/// the learning rate instead. Recomputed in `f64`.
+/// the learning rate instead.
 fn debiasing<T: Real>() {
     let (n, lr, epsilon) = (4.0, 0.1, 1e-2);
     let mut momentum = MomentumConfig::new(lr, window(n));
@@ -298,27 +310,19 @@ fn debiasing<T: Real>() {
     });
     for (config, what) in [(average, "average"), (outside, "outside"), (hat, "hat")] {
         for_each_isa(|isa| {
-            let mut state = zeros::<T>(&config);
-            let (mut p, mut m, mut v, mut beta_t) = (0.0, 0.0, 0.0, 1.0);
-            let rng = &mut Rng::new(6);
-            for t in 1..=12 {
-                let g: T = rng.value(Kind::Ordinary);
-                step(&config, isa, t, &[g; LEN], None, &mut state);
-                let (g, beta) = (g.to_f64(), 1.0 - 1.0 / n);
+            let (mut m, mut v, mut beta_t) = (0.0, 0.0, 1.0);
+            assert_follows::<T>(isa, &config, what, |_, g| {
+                let beta = 1.0 - 1.0 / n;
                 m = beta * m + (1.0 - beta) * g;
                 v = beta * v + (1.0 - beta) * g * g;
                 beta_t *= beta;
                 let correction: f64 = 1.0 - beta_t;
-                p -= match what {
+                match what {
                     "average" => lr * m / correction,
                     "outside" => lr * g / ((v / correction).sqrt() + epsilon),
                     _ => lr * correction.sqrt() * g / (v.sqrt() + epsilon),
-                };
-                let off = (state[0][0].to_f64() - p).abs();
-                assert_on(isa, off < 100.0 * T::EPSILON, || {
-                    format!("{what}, step {t}: {:?}, not {p}", state[0][0])
-                });
-            }
+                }
+            });
         });
     }
 }
