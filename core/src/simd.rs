@@ -147,9 +147,9 @@ macro_rules! sums_by_fours {
         #[inline(always)]
         unsafe fn $name<const G: usize>(lanes: &[[$V; G]; 8]) -> [$T; 8] {
             let [a, b, c, d, e, f, g, h] = *lanes;
+            let (low, high) = ([a, b, c, d], [e, f, g, h]);
             // SAFETY: by contract.
-            let (low, high) = unsafe { ($four(&[a, b, c, d]), $four(&[e, f, g, h])) };
-            let ([a, b, c, d], [e, f, g, h]) = (low, high);
+            let ([a, b, c, d], [e, f, g, h]) = unsafe { ($four(&low), $four(&high)) };
             [a, b, c, d, e, f, g, h]
         }
     };
