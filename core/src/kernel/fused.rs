@@ -108,7 +108,7 @@ where
     let zeros = ([[s.splat(T::ZERO); VECS]; ROWS], [[s.splat(T::ZERO); VECS]; ROWS]);
     let mut held = MaybeUninit::<Sums<[S::V; 2], ROWS, VECS>>::uninit();
     let held: *mut [S::V; 2] = held.as_mut_ptr().cast();
-    let mut src = row.src;
+    let mut src = Source { dy_row: 1, ..row.src };
     let mut c = 0;
     // SAFETY: c + tile <= columns; sums are held before they are updated with; an example is taken off `rest`
     // for each vector of a tile.
@@ -205,7 +205,7 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
     R: Rule<T>,
 {
     let (row, tile) = (&fused.row, VECS * S::LANES);
-    let mut src = row.src;
+    let mut src = Source { dy_row: 1, ..row.src };
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
@@ -229,13 +229,13 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
     }
 }
 
-/// [`tiles`] of `ROWS` rows, as [`super::row`] has them for these sums; or of one, which is wide where panels
-/// lie side by side.
+/// [`tiles`] of `ROWS` or `REST` rows, as [`super::row`] has them for these sums; or of one, which is wide where
+/// panels lie side by side.
 ///
 /// # Safety
-/// As [`tiles`]; the row has `ROWS` rows or one.
+/// As [`tiles`]; the row has `ROWS` rows, or `REST`, or one.
 #[inline(always)]
-unsafe fn any_tiles<T, S, R, const ROWS: usize, const SECOND: bool>(
+unsafe fn any_tiles<T, S, R, const ROWS: usize, const REST: usize, const SECOND: bool>(
     s: S,
     rule: R,
     fused: &FusedRow<T>,
@@ -248,6 +248,8 @@ unsafe fn any_tiles<T, S, R, const ROWS: usize, const SECOND: bool>(
     unsafe {
         if fused.row.rows == ROWS {
             tiles::<T, S, R, ROWS, TILE_VECS, SECOND>(s, rule, fused);
+        } else if REST > 1 && fused.row.rows == REST {
+            tiles::<T, S, R, REST, TILE_VECS, SECOND>(s, rule, fused);
         } else if fused.row.panel_stride == TILE_VECS * S::LANES {
             tiles::<T, S, R, 1, 4, SECOND>(s, rule, fused);
         } else {
@@ -265,11 +267,10 @@ unsafe fn any_row<T: Element, S: Simd<T>, R: Rule<T>>(s: S, rule: R, fused: &Fus
     // SAFETY: by contract.
     unsafe {
         match (Room::of::<T, S>(), R::SECOND && fused.second) {
-            (Room::Vectors32 | Room::Vectors16, false) => {
-                any_tiles::<T, S, R, 6, false>(s, rule, fused);
-            }
-            (Room::Vectors32, true) => any_tiles::<T, S, R, 6, true>(s, rule, fused),
-            (Room::Vectors16, true) => any_tiles::<T, S, R, 3, true>(s, rule, fused),
+            (Room::Vectors32, false) => any_tiles::<T, S, R, 12, 4, false>(s, rule, fused),
+            (Room::Vectors16, false) => any_tiles::<T, S, R, 6, 4, false>(s, rule, fused),
+            (Room::Vectors32, true) => any_tiles::<T, S, R, 6, 1, true>(s, rule, fused),
+            (Room::Vectors16, true) => any_tiles::<T, S, R, 3, 1, true>(s, rule, fused),
             // The step does not come here without vectors.
             (Room::Scalars32 | Room::Software, _) => {}
         }

@@ -45,6 +45,9 @@ pub(crate) unsafe fn x<T: Element, S: Simd<T>>(
 
 /// Copies `c[b] dy` of `tiles` times `rows` rows from `j` on, as `[tile][b, t][rows]`.
 ///
+/// Whole vectors are loaded and stored where they stay inside: what they hold past a tile's `rows` is overwritten
+/// by the next `(b, t)`. (Masks cost more than the rest of it.)
+///
 /// # Safety
 /// `src` is readable, and the rows are inside; `to` is writable for `tiles * depth * rows` elements.
 #[inline(always)]
@@ -56,31 +59,47 @@ pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
     tiles: usize,
     to: *mut T,
 ) {
-    let mut from = src.dy.wrapping_add(j * src.dy_row);
-    let (mut to, tile) = (to, src.depth() * rows);
+    let (all, tile) = (tiles * rows, src.depth() * rows);
+    let vectors = src.dy_row == 1 && S::LANES > 1;
+    // Where the rows of a tile begin that are no whole vector, and for how many tiles one is inside `dy`.
+    let partial = if vectors { rows / S::LANES * S::LANES } else { 0 };
+    let inside = (all + rows).saturating_sub(partial + S::LANES) / rows;
+    let (mut from, mut at) = (src.dy.wrapping_add(j * src.dy_row), 0);
     for b in 0..src.batch {
-        // SAFETY: b < batch; tiles * rows elements of each (b, t) are inside dy and `to`.
+        // SAFETY: b < batch; tiles * rows elements of each (b, t) are inside dy and `to`, and whole vectors
+        // end before them.
         unsafe {
-            let weight = if src.weights.is_null() { None } else { Some(*src.weights.add(b)) };
+            let weight = if src.weights.is_null() { T::ONE } else { *src.weights.add(b) };
+            let scaled = |dy| if src.weights.is_null() { dy } else { s.mul(s.splat(weight), dy) };
             for _ in 0..src.steps {
-                if src.dy_row == 1 && rows <= S::LANES {
+                let to = to.add(at);
+                if vectors {
                     for k in 0..tiles {
-                        let mut dy = s.load_first(from.add(k * rows), rows, T::ZERO);
-                        if let Some(c) = weight {
-                            dy = s.mul(s.splat(c), dy);
+                        for r in (0..partial).step_by(S::LANES) {
+                            s.store(to.add(k * tile + r), scaled(s.load(from.add(k * rows + r))));
                         }
-                        s.store_first(to.add(k * tile), rows, dy);
+                    }
+                    let whole = if at + partial + S::LANES <= tile { inside } else { 0 };
+                    let (from, to, n) = (from.add(partial), to.add(partial), rows - partial);
+                    for k in 0..if n > 0 { tiles } else { 0 } {
+                        let (from, to) = (from.add(k * rows), to.add(k * tile));
+                        if k < whole {
+                            s.store(to, scaled(s.load(from)));
+                        } else {
+                            s.store_first(to, n, scaled(s.load_first(from, n, T::ZERO)));
+                        }
                     }
                 } else {
                     for k in 0..tiles {
                         for r in 0..rows {
                             let dy = *from.add((k * rows + r) * src.dy_row);
-                            *to.add(k * tile + r) = if let Some(c) = weight { c * dy } else { dy };
+                            *to.add(k * tile + r) =
+                                if src.weights.is_null() { dy } else { weight * dy };
                         }
                     }
                 }
                 from = from.wrapping_add(src.dy_stride);
-                to = to.wrapping_add(rows);
+                at += rows;
             }
         }
     }

@@ -7,18 +7,16 @@
 use core::num::NonZeroUsize;
 
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
-use crate::Element;
 use crate::simd::Simd;
+use crate::{Element, Start};
 
 /// The sizes that a sweep needs to know of the tiles of an ISA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Columns of a panel: the width of a tile.
     pub panel: NonZeroUsize,
-    /// Rows of a tile of `grad`.
-    pub grad: usize,
-    /// Rows of a lower one, for what is left over.
-    pub grad_rest: usize,
+    /// Rows of a tile of `grad`, and of lower ones for what is left over.
+    pub grad: [usize; 3],
     /// Rows of a tile of `moments`.
     pub moments: usize,
     /// Rows of a tile of a sequence's `moments`.
@@ -37,23 +35,36 @@ pub(crate) const TILE_VECS: usize = 2;
 #[inline(always)]
 pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
     let (vecs, grad, moments, sequence) = match Room::of::<T, S>() {
-        Room::Vectors32 => (TILE_VECS, 6, 6, 4),
-        Room::Vectors16 => (TILE_VECS, 6, 3, 4),
-        Room::Scalars32 => (4, 2, 2, 2),
-        Room::Software => (1, 1, 1, 1),
+        Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, 4),
+        Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, 4),
+        Room::Scalars32 => (4, [2, 2, 1], 2, 2),
+        Room::Software => (1, [1, 1, 1], 1, 1),
     };
-    let grad_rest = if S::LANES > 1 { 4 } else { 1 };
     let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
-    Shape { panel, grad, grad_rest, moments, sequence, registers: S::REGISTERS }
+    Shape { panel, grad, moments, sequence, registers: S::REGISTERS }
 }
 
 impl Shape {
     /// Rows of the next tile of `grad`, with so many left.
     pub(crate) fn grad_rows(self, left: usize) -> usize {
-        if left < self.grad && left >= self.grad_rest {
-            self.grad_rest
-        } else {
-            whole_or_one(self.grad, left)
+        let [tall, rows, rest] = self.grad;
+        match left {
+            _ if left >= tall => tall,
+            _ if left >= rows && left != 2 * rest => rows,
+            _ => whole_or_one(rest, left),
+        }
+    }
+
+    /// Rows of the next tile of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each
+    /// update that runs beside its sums, or else the rows are single.
+    pub(crate) fn fused_rows(self, second: bool, depth: usize, left: usize) -> usize {
+        let [tall, _, rest] = self.grad;
+        match second {
+            true if depth < TILE_VECS * self.moments => 1,
+            true => whole_or_one(self.moments, left),
+            false if depth < tall => 1,
+            false if left >= tall => tall,
+            false => whole_or_one(rest, left),
         }
     }
 
@@ -172,12 +183,21 @@ where
     c
 }
 
-/// The tiles of one row, for one number of rows and panels of `VECS` vectors.
+/// The tiles of one row, for one number of rows and panels of `VECS` vectors; `UNIT` if the elements of `dy` lie
+/// side by side, which saves the instructions that find them.
 ///
 /// # Safety
 /// `src` of the row is readable and its outputs are writable for all its tiles.
 #[inline(always)]
-unsafe fn tiles<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
+unsafe fn tiles<
+    T,
+    S,
+    K,
+    const ROWS: usize,
+    const VECS: usize,
+    const WEIGHTED: bool,
+    const UNIT: bool,
+>(
     s: S,
     row: &Row<T>,
 ) where
@@ -187,6 +207,9 @@ unsafe fn tiles<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: b
 {
     let panel = VECS * S::LANES;
     let mut src = row.src;
+    if UNIT {
+        src.dy_row = 1;
+    }
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
@@ -202,8 +225,10 @@ unsafe fn tiles<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: b
             };
             src = src.columns(c);
         }
+        // Sums that are resumed are wanted at once: those of the next tile are fetched.
+        let next = if row.ends.start == Start::Resume { panel } else { 0 };
         while c + panel <= row.columns {
-            row.fetch_ahead::<S, ROWS>(s, c, panel);
+            row.fetch_ahead::<S, ROWS>(s, c + next, panel);
             K::tile::<S, ROWS, VECS, false, WEIGHTED>(s, src, panel, row, c);
             src = src.columns(row.panel_stride);
             c += panel;
@@ -257,12 +282,43 @@ impl<T: Element> Row<T> {
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
 
-/// All tiles of a row, whatever its number of rows (`ROWS`, `REST` or 1) and weights.
+/// The tiles of a row of `ROWS` rows, whatever its weights.
 ///
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-unsafe fn any_tiles<T, S, K, const ROWS: usize, const REST: usize, const VECS: usize>(
+unsafe fn of_rows<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>)
+where
+    T: Element,
+    S: Simd<T>,
+    K: Tile<T>,
+{
+    let plain = row.src.weights.is_null() && S::LOOPS.is_none();
+    let unit = S::LANES > 1 && ROWS > 1 && row.src.dy_row == 1;
+    // SAFETY: by contract.
+    unsafe {
+        match (plain, unit) {
+            (true, true) => tiles::<T, S, K, ROWS, VECS, false, true>(s, row),
+            (true, false) => tiles::<T, S, K, ROWS, VECS, false, false>(s, row),
+            (false, _) => tiles::<T, S, K, ROWS, VECS, true, false>(s, row),
+        }
+    }
+}
+
+/// All tiles of a row, whatever its number of rows (`TALL`, `ROWS`, `REST` or 1).
+///
+/// # Safety
+/// As [`tiles`].
+#[inline(always)]
+unsafe fn any_tiles<
+    T,
+    S,
+    K,
+    const TALL: usize,
+    const ROWS: usize,
+    const REST: usize,
+    const VECS: usize,
+>(
     s: S,
     row: &Row<T>,
 ) where
@@ -272,13 +328,11 @@ unsafe fn any_tiles<T, S, K, const ROWS: usize, const REST: usize, const VECS: u
 {
     // SAFETY: by contract.
     unsafe {
-        match row.src.weights.is_null() && S::LOOPS.is_none() {
-            true if row.rows == ROWS => tiles::<T, S, K, ROWS, VECS, false>(s, row),
-            false if row.rows == ROWS => tiles::<T, S, K, ROWS, VECS, true>(s, row),
-            true if REST > 1 && row.rows == REST => tiles::<T, S, K, REST, VECS, false>(s, row),
-            false if REST > 1 && row.rows == REST => tiles::<T, S, K, REST, VECS, true>(s, row),
-            true => tiles::<T, S, K, 1, VECS, false>(s, row),
-            false => tiles::<T, S, K, 1, VECS, true>(s, row),
+        match row.rows {
+            rows if rows == TALL => of_rows::<T, S, K, TALL, VECS>(s, row),
+            rows if ROWS < TALL && rows == ROWS => of_rows::<T, S, K, ROWS, VECS>(s, row),
+            rows if REST > 1 && rows == REST => of_rows::<T, S, K, REST, VECS>(s, row),
+            _ => of_rows::<T, S, K, 1, VECS>(s, row),
         }
     }
 }
@@ -352,9 +406,10 @@ pub(crate) unsafe fn grad_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
         match Room::of::<T, S>() {
-            Room::Vectors32 | Room::Vectors16 => any_tiles::<T, S, GradTile, 6, 4, 2>(s, row),
-            Room::Scalars32 => any_tiles::<T, S, GradTile, 2, 1, 4>(s, row),
-            Room::Software => any_tiles::<T, S, GradTile, 1, 1, 1>(s, row),
+            Room::Vectors32 => any_tiles::<T, S, GradTile, 12, 6, 4, 2>(s, row),
+            Room::Vectors16 => any_tiles::<T, S, GradTile, 6, 6, 4, 2>(s, row),
+            Room::Scalars32 => any_tiles::<T, S, GradTile, 2, 2, 1, 4>(s, row),
+            Room::Software => any_tiles::<T, S, GradTile, 1, 1, 1, 1>(s, row),
         }
     }
 }
@@ -368,10 +423,10 @@ pub(crate) unsafe fn moments_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
         match Room::of::<T, S>() {
-            Room::Vectors32 => any_tiles::<T, S, MomentsTile<false>, 6, 1, 2>(s, row),
-            Room::Vectors16 => any_tiles::<T, S, MomentsTile<false>, 3, 1, 2>(s, row),
-            Room::Scalars32 => any_tiles::<T, S, MomentsTile<false>, 2, 1, 4>(s, row),
-            Room::Software => any_tiles::<T, S, MomentsTile<false>, 1, 1, 1>(s, row),
+            Room::Vectors32 => any_tiles::<T, S, MomentsTile<false>, 6, 6, 1, 2>(s, row),
+            Room::Vectors16 => any_tiles::<T, S, MomentsTile<false>, 3, 3, 1, 2>(s, row),
+            Room::Scalars32 => any_tiles::<T, S, MomentsTile<false>, 2, 2, 1, 4>(s, row),
+            Room::Software => any_tiles::<T, S, MomentsTile<false>, 1, 1, 1, 1>(s, row),
         }
     }
 }
@@ -385,10 +440,10 @@ pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
         match Room::of::<T, S>() {
-            Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 4, 1, 2>(s, row),
-            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 4, 1, 2>(s, row),
-            Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 1, 4>(s, row),
-            Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1>(s, row),
+            Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 4, 4, 1, 2>(s, row),
+            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 4, 4, 1, 2>(s, row),
+            Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 2, 1, 4>(s, row),
+            Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 1>(s, row),
         }
     }
 }

@@ -12,7 +12,7 @@ use core::mem::MaybeUninit;
 
 use super::fused::FusedRow;
 use super::moments::source;
-use super::row::{DEEP, Row, Shape, TILE_VECS, whole_or_one};
+use super::row::{DEEP, Row, Shape};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
 use super::sweep::{CACHES, FAR_WEIGHTS, PAGE, RowKernel, sweep};
 use super::tile::{Ends, Out};
@@ -288,12 +288,7 @@ where
 
     fn rows(&self, shape: Shape, depth: usize, left: usize) -> usize {
         if self.fused {
-            // An example for each update that runs beside its sums.
-            let (rows, least) = match SECOND {
-                true => (shape.moments, TILE_VECS * shape.moments),
-                false => (shape.grad, shape.grad),
-            };
-            return if depth < least { 1 } else { whole_or_one(rows, left) };
+            return shape.fused_rows(SECOND, depth, left);
         }
         match SECOND {
             true if depth <= SHALLOW => 1,

@@ -45,17 +45,17 @@ const FEW: usize = 4;
 const SHORT: usize = 256;
 
 /// Up to so many rows of output the copy of `x` takes more of the time than what is done with it.
-const FLAT: usize = 4 * MAX_ROWS;
+const FLAT: usize = 2 * MAX_ROWS;
 
 /// Whether to think of caches: where there are no vectors there are hardly any. Nothing is packed then, and
 /// tiles are as large as they can be however small the batch.
 pub(crate) const CACHES: bool = cfg!(portable_vectors);
 
 /// Most rows in a tile, of any kernel and ISA.
-const MAX_ROWS: usize = 6;
+const MAX_ROWS: usize = 12;
 
 /// Rows of `dy` that are packed at a time.
-const DY_ROWS: usize = 8 * MAX_ROWS;
+const DY_ROWS: usize = 4 * MAX_ROWS;
 
 /// Elements of `c dy` on the stack: a row of tiles, for one block of the batch.
 const WEIGHTED: usize = if CACHES { BLOCK * MAX_ROWS } else { 0 };
@@ -187,7 +187,7 @@ impl<T: Element> Walk<T> {
     fn packing_pays(&self, scratch: usize) -> bool {
         let far = if self.shape.panel.get() * size_of::<T>() > LINE { PAGE } else { NEAR };
         let far_rows = self.src.x_stride * size_of::<T>() >= far;
-        CACHES && scratch > 0 && far_rows && self.rows >= 2 * MAX_ROWS
+        CACHES && scratch > 0 && far_rows && self.rows >= MAX_ROWS
     }
 
     /// The columns that are packed at a time: whole panels, or 0 where packing cannot be done or does

@@ -5,11 +5,12 @@
 //! batch goes by; each step of it loads `VECS` vectors of `x` and broadcasts `ROWS` elements of `dy`.
 //! Lanes are output elements, so every sum is a fold in index order whatever the tile's size.
 //!
-//! Sizes: with 32 vector registers 6 x 2 moments (two sums each: 24 accumulators, 2 `x`, 1 `dy`, the
-//! products), with 16 registers 3 x 2; a sequence holds `g` as well, so 4 x 2 (with 16 registers both sums
-//! wait in memory while an example is gone through: eight products at a time keep the multipliers busy, four
-//! do not). With 32 registers of one element, 2 x 4 of everything; the backend may bring that loop in assembly
-//! ([`Loops`]).
+//! Sizes: with 32 vector registers `grad` 12 x 2 (24 accumulators, 2 `x`, 1 `dy`) and moments 6 x 2 (two sums
+//! each, and the products), with 16 registers 6 x 2 and 3 x 2; a sequence holds `g` as well, so 4 x 2 (with 16
+//! registers both sums wait in memory while an example is gone through: eight products at a time keep the
+//! multipliers busy, four do not). With 32 registers of one element, 2 x 4 of everything; the backend may bring
+//! that loop in assembly ([`Loops`]). Where a vector takes one slot of two multipliers, as on Intel's CPUs, every
+//! instruction beside them takes one from them: what the loop knows at compile time it need not add up.
 
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Start};
@@ -381,9 +382,11 @@ where
         let loops = S::LOOPS.map(|loops| loops.grad);
         let nowhere = core::ptr::null_mut();
         let done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, nowhere);
-        for b in 0..if done { 0 } else { src.batch } {
+        // Without weights it is all one loop.
+        let (outer, inner) = if WEIGHTED { (src.batch, src.steps) } else { (1, src.depth()) };
+        for b in 0..if done { 0 } else { outer } {
             let weight = src.weight::<S, WEIGHTED>(b);
-            for _ in 0..src.steps {
+            for _ in 0..inner {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
                 for r in 0..ROWS {
                     let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
