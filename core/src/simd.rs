@@ -83,6 +83,12 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     #[inline(always)]
     fn fence(self) {}
 
+    /// `p`, which the compiler can no longer compute from something else.
+    #[inline(always)]
+    fn opaque(self, p: *const T) -> *const T {
+        p
+    }
+
     /// Asks for the cache line at `p`, which may be any address.
     #[inline(always)]
     fn prefetch(self, p: *const T) {

@@ -137,10 +137,32 @@ fn run_input_grad<T: Element>(
     let ends = Ends { start: from, ..Ends::FRESH };
     let mut kernel = GradKernel { whole: ends, ends, out };
     let Some(rows) = dx.len().checked_div(inputs) else { return };
+    // SAFETY: the lengths of dy, weight and dx were checked against the extents.
+    unsafe {
+        if sweep::may_pack(inputs.saturating_mul(size_of::<T>()), rows) {
+            with_panel(isa, src, rows, inputs, &mut kernel);
+        } else {
+            sweep(isa, src, rows, inputs, &mut [], &mut kernel);
+        }
+    }
+}
+
+/// The sweep with room to pack on the stack. (Not inlined: small products need not touch so much of it.)
+///
+/// # Safety
+/// As [`sweep`].
+#[inline(never)]
+unsafe fn with_panel<T: Element>(
+    isa: Isa,
+    src: Source<T>,
+    rows: usize,
+    columns: usize,
+    kernel: &mut GradKernel<T>,
+) {
     let mut panel = [const { MaybeUninit::<T>::uninit() }; PANEL];
     let panel = slice_from_raw_parts_mut(panel.as_mut_ptr().cast::<T>(), PANEL);
-    // SAFETY: the lengths of dy, weight and dx were checked against the extents.
-    unsafe { sweep(isa, src, rows, inputs, panel, &mut kernel) }
+    // SAFETY: by contract.
+    unsafe { sweep(isa, src, rows, columns, panel, kernel) }
 }
 
 /// Elements on the stack for a panel of `W`, packed for one block of the fold: there is no scratch of the

@@ -82,6 +82,12 @@ pub(crate) const fn one_panel() -> usize {
     if CACHES { BLOCK * MAX_PANEL } else { 0 }
 }
 
+/// Whether there are an ISA and scratch with which `x` would be packed, whose rows are so many bytes apart, for
+/// so many rows of output.
+pub(crate) const fn may_pack(stride: usize, rows: usize) -> bool {
+    CACHES && stride >= NEAR && rows >= MAX_ROWS
+}
+
 /// Examples in a block of `depth` `(b, t)`.
 const fn block_of(depth: usize, steps: usize) -> usize {
     let n = depth / if steps == 0 { 1 } else { steps };
@@ -186,8 +192,8 @@ impl<T: Element> Walk<T> {
     /// Whether there is scratch, and to copy `x` into it pays.
     fn packing_pays(&self, scratch: usize) -> bool {
         let far = if self.shape.panel.get() * size_of::<T>() > LINE { PAGE } else { NEAR };
-        let far_rows = self.src.x_stride * size_of::<T>() >= far;
-        CACHES && scratch > 0 && far_rows && self.rows >= MAX_ROWS
+        let stride = self.src.x_stride * size_of::<T>();
+        scratch > 0 && stride >= far && may_pack(stride, self.rows)
     }
 
     /// The columns that are packed at a time: whole panels, or 0 where packing cannot be done or does

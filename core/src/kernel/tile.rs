@@ -382,6 +382,7 @@ where
         let loops = S::LOOPS.map(|loops| loops.grad);
         let nowhere = core::ptr::null_mut();
         let done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, nowhere);
+        let mut rows = [dy, dy.wrapping_add(4 * src.dy_row), dy.wrapping_add(8 * src.dy_row)];
         // Without weights it is all one loop.
         let (outer, inner) = if WEIGHTED { (src.batch, src.steps) } else { (1, src.depth()) };
         for b in 0..if done { 0 } else { outer } {
@@ -389,12 +390,19 @@ where
             for _ in 0..inner {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
                 for r in 0..ROWS {
-                    let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
+                    let d = if S::LANES == 1 || src.dy_row == 1 {
+                        src.dy::<S, WEIGHTED>(s, dy, r, weight)
+                    } else {
+                        src.dy::<S, WEIGHTED>(s, rows[r / 4], r % 4, weight)
+                    };
                     for v in 0..VECS {
                         sum[r][v] = s.fma(d, xs[v], sum[r][v]);
                     }
                 }
                 (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
+                for p in rows.iter_mut() {
+                    *p = s.opaque(p.wrapping_add(src.dy_stride));
+                }
             }
         }
         sum

@@ -185,6 +185,15 @@ macro_rules! avx512 {
                 unsafe { _mm_sfence() }
             }
             #[inline(always)]
+            fn opaque(self, mut p: *const $T) -> *const $T {
+                // SAFETY: no instruction at all.
+                unsafe {
+                    core::arch::asm!("/* {0} */", inout(reg) p,
+                        options(pure, nomem, nostack, preserves_flags));
+                }
+                p
+            }
+            #[inline(always)]
             fn prefetch(self, p: *const $T) {
                 // SAFETY: the token proves AVX-512, hence SSE; a prefetch of any address is allowed.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
