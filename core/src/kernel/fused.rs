@@ -11,7 +11,7 @@
 
 use core::mem::MaybeUninit;
 
-use super::row::{Room, Row, TILE_VECS};
+use super::row::{Room, Row, Rows, TILE_VECS};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Rule};
 use super::tile::{BothSums, Source, Sums, grad_sums, moments_sums, scaled};
 use crate::optim::DecayCoeff;
@@ -114,7 +114,7 @@ where
     // for each vector of a tile.
     unsafe {
         while c + tile <= row.columns {
-            row.fetch_ahead::<S, ROWS>(s, c, tile);
+            row.fetch_ahead::<S, ROWS>(s, (0, c), tile);
             let (mut sums, mut rest) = (zeros, src);
             if c > 0 {
                 for r in 0..ROWS {
@@ -150,7 +150,7 @@ where
     c
 }
 
-/// A tile whose parameters are updated at once, at column `c`.
+/// A tile whose parameters are updated at once, at row `first` and column `c`.
 ///
 /// # Safety
 /// As [`tiles`]; the tile has `n` columns, `VECS * LANES` unless `TAIL`.
@@ -168,7 +168,7 @@ unsafe fn direct<
     rule: R,
     fused: &FusedRow<T>,
     src: Source<T>,
-    c: usize,
+    (first, c): (usize, usize),
     n: usize,
 ) where
     T: Element,
@@ -182,14 +182,15 @@ unsafe fn direct<
         let (sum, sum_sq) = finished(s, fused, sums);
         for r in 0..ROWS {
             for v in 0..VECS {
-                let (at, sums) = ((r, c + v * S::LANES), [sum[r][v], sum_sq[r][v]]);
+                let at = (first + r, c + v * S::LANES);
+                let sums = [sum[r][v], sum_sq[r][v]];
                 update::<T, S, R, TAIL, SECOND>(s, rule, fused, at, n - v * S::LANES, sums);
             }
         }
     }
 }
 
-/// The tiles of one row.
+/// The tiles of `ROWS` rows, or of row `r` if it is one.
 ///
 /// # Safety
 /// `src` of the row is readable and its parameters are inside the rule's arrays, for all its tiles; there are
@@ -199,13 +200,14 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
     s: S,
     rule: R,
     fused: &FusedRow<T>,
+    r: usize,
 ) where
     T: Element,
     S: Simd<T>,
     R: Rule<T>,
 {
     let (row, tile) = (&fused.row, VECS * S::LANES);
-    let mut src = Source { dy_row: 1, ..row.src };
+    let mut src = Source { dy_row: 1, ..row.src.row(r) };
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
@@ -214,26 +216,26 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
             src = src.columns(c / tile * row.panel_stride);
         }
         while ROWS == 1 && c + tile <= row.columns {
-            direct::<T, S, R, ROWS, VECS, false, SECOND>(s, rule, fused, src, c, tile);
+            direct::<T, S, R, ROWS, VECS, false, SECOND>(s, rule, fused, src, (r, c), tile);
             src = src.columns(if VECS == TILE_VECS { row.panel_stride } else { tile });
             c += tile;
         }
         while c + S::LANES <= row.columns {
-            direct::<T, S, R, ROWS, 1, false, SECOND>(s, rule, fused, src, c, S::LANES);
+            direct::<T, S, R, ROWS, 1, false, SECOND>(s, rule, fused, src, (r, c), S::LANES);
             src = src.columns(S::LANES);
             c += S::LANES;
         }
         if c < row.columns {
-            direct::<T, S, R, ROWS, 1, true, SECOND>(s, rule, fused, src, c, row.columns - c);
+            direct::<T, S, R, ROWS, 1, true, SECOND>(s, rule, fused, src, (r, c), row.columns - c);
         }
     }
 }
 
-/// [`tiles`] of `ROWS` or `REST` rows, as [`super::row`] has them for these sums; or of one, which is wide where
-/// panels lie side by side.
+/// [`tiles`] of `ROWS` or `REST` rows, as [`super::row`] has them for these sums; or one row after the other,
+/// which are wide where panels lie side by side.
 ///
 /// # Safety
-/// As [`tiles`]; the row has `ROWS` rows, or `REST`, or one.
+/// As [`tiles`].
 #[inline(always)]
 unsafe fn any_tiles<T, S, R, const ROWS: usize, const REST: usize, const SECOND: bool>(
     s: S,
@@ -246,14 +248,23 @@ unsafe fn any_tiles<T, S, R, const ROWS: usize, const REST: usize, const SECOND:
 {
     // SAFETY: by contract.
     unsafe {
-        if fused.row.rows == ROWS {
-            tiles::<T, S, R, ROWS, TILE_VECS, SECOND>(s, rule, fused);
-        } else if REST > 1 && fused.row.rows == REST {
-            tiles::<T, S, R, REST, TILE_VECS, SECOND>(s, rule, fused);
-        } else if fused.row.panel_stride == TILE_VECS * S::LANES {
-            tiles::<T, S, R, 1, 4, SECOND>(s, rule, fused);
-        } else {
-            tiles::<T, S, R, 1, TILE_VECS, SECOND>(s, rule, fused);
+        match fused.row.rows {
+            Rows::Tile(n) if n == ROWS => {
+                tiles::<T, S, R, ROWS, TILE_VECS, SECOND>(s, rule, fused, 0)
+            }
+            Rows::Tile(n) if REST > 1 && n == REST => {
+                tiles::<T, S, R, REST, TILE_VECS, SECOND>(s, rule, fused, 0);
+            }
+            rows => {
+                let wide = fused.row.panel_stride == TILE_VECS * S::LANES;
+                for r in 0..rows.count() {
+                    if wide {
+                        tiles::<T, S, R, 1, 4, SECOND>(s, rule, fused, r);
+                    } else {
+                        tiles::<T, S, R, 1, TILE_VECS, SECOND>(s, rule, fused, r);
+                    }
+                }
+            }
         }
     }
 }

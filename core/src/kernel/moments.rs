@@ -9,7 +9,7 @@
 //! Plan: register tiles of both sums ([`super::tile`]), so that `G` is made, added and squared in
 //! registers and never stored. `grad` alone is the ordinary matrix product on the same tiles.
 
-use super::row::{Row, Shape};
+use super::row::{Row, Rows, Shape};
 use super::sweep::{self, RowKernel, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
@@ -137,8 +137,8 @@ pub(crate) struct GradKernel<T> {
 impl<T: Element> RowKernel<T> for GradKernel<T> {
     const RESUMABLE: bool = true;
 
-    fn rows(&self, shape: Shape, _depth: usize, left: usize) -> usize {
-        shape.grad_rows(left)
+    fn rows(&self, shape: Shape, few: bool, _depth: usize, left: usize) -> Rows {
+        if few { Rows::Single(left) } else { shape.grad_rows(left) }
     }
 
     fn most_columns(&self, _rows: usize) -> usize {
@@ -170,8 +170,8 @@ struct MomentsKernel<T, const SEQUENCE: bool> {
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
     const RESUMABLE: bool = true;
 
-    fn rows(&self, shape: Shape, _depth: usize, left: usize) -> usize {
-        shape.moments_rows(SEQUENCE, left)
+    fn rows(&self, shape: Shape, few: bool, _depth: usize, left: usize) -> Rows {
+        if few { Rows::Single(left) } else { shape.moments_rows(SEQUENCE, left) }
     }
 
     fn most_columns(&self, _rows: usize) -> usize {

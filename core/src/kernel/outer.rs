@@ -54,7 +54,7 @@ pub fn per_example_grad<T: Element>(
 /// [`per_example_grad`] of sequences, lengths checked.
 fn products<T: Element>(isa: Isa, batch: &Batch<'_, T>, out: &mut [T]) {
     let Dims { outputs, inputs, .. } = batch.dims;
-    let ends = Ends { zero: T::NEG_ZERO, ..Ends::FRESH };
+    let ends = Ends { negative: true, ..Ends::FRESH };
     let mut p = out.as_mut_ptr();
     for b in 0..if out.is_empty() { 0 } else { batch.dims.batch } {
         let mut kernel = GradKernel { whole: ends, ends, out: Out { p, stride: inputs } };

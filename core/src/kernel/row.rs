@@ -44,39 +44,60 @@ pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
     Shape { panel, grad, moments, sequence, registers: S::REGISTERS }
 }
 
-impl Shape {
-    /// Rows of the next tile of `grad`, with so many left.
-    pub(crate) fn grad_rows(self, left: usize) -> usize {
-        let [tall, rows, rest] = self.grad;
-        match left {
-            _ if left >= tall => tall,
-            _ if left >= rows && left != 2 * rest => rows,
-            _ => whole_or_one(rest, left),
-        }
+/// How many rows the next row of tiles has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// Those of one tile, as many as [`Shape`] says.
+    Tile(usize),
+    /// One after the other.
+    Single(usize),
+}
+
+impl Rows {
+    /// `rows` in a tile if so many are left, or what is left one by one.
+    fn of(rows: usize, left: usize) -> Self {
+        if left < rows { Rows::Single(left) } else { Rows::Tile(rows) }
     }
 
-    /// Rows of the next tile of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each
-    /// update that runs beside its sums, or else the rows are single.
-    pub(crate) fn fused_rows(self, second: bool, depth: usize, left: usize) -> usize {
-        let [tall, _, rest] = self.grad;
-        match second {
-            true if depth < TILE_VECS * self.moments => 1,
-            true => whole_or_one(self.moments, left),
-            false if depth < tall => 1,
-            false if left >= tall => tall,
-            false => whole_or_one(rest, left),
+    /// How many.
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Rows::Tile(n) | Rows::Single(n) => n,
         }
-    }
-
-    /// Rows of the next tile of `moments`, with so many left.
-    pub(crate) fn moments_rows(self, sequence: bool, left: usize) -> usize {
-        whole_or_one(if sequence { self.sequence } else { self.moments }, left)
     }
 }
 
-/// `rows`, if so many are left.
-pub(super) fn whole_or_one(rows: usize, left: usize) -> usize {
-    if left < rows { 1 } else { rows }
+/// Single rows that are gone through at a time, where it is for the kernel to say.
+const SINGLES: usize = 4;
+
+impl Shape {
+    /// Rows of `grad`, with so many left.
+    pub(crate) fn grad_rows(self, left: usize) -> Rows {
+        let [tall, rows, rest] = self.grad;
+        match left {
+            _ if left >= tall => Rows::Tile(tall),
+            _ if left >= rows && left != 2 * rest => Rows::Tile(rows),
+            _ => Rows::of(rest, left),
+        }
+    }
+
+    /// Rows of `moments`, with so many left.
+    pub(crate) fn moments_rows(self, sequence: bool, left: usize) -> Rows {
+        Rows::of(if sequence { self.sequence } else { self.moments }, left)
+    }
+
+    /// Rows of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each update that runs
+    /// beside its sums, or else they are single.
+    pub(crate) fn fused_rows(self, second: bool, depth: usize, left: usize) -> Rows {
+        let [tall, _, rest] = self.grad;
+        match second {
+            true if depth < TILE_VECS * self.moments => Rows::Single(left.min(SINGLES)),
+            true => Rows::of(self.moments, left),
+            false if depth < tall => Rows::Single(left.min(SINGLES)),
+            false if left >= tall => Rows::Tile(tall),
+            false => Rows::of(rest, left),
+        }
+    }
 }
 
 /// What there is room for in registers. [`shape`], the `_row` functions below and [`super::fused`] say the
@@ -109,8 +130,8 @@ pub struct Row<T> {
     pub(crate) src: Source<T>,
     /// Elements of `x` from one panel to the next.
     pub(crate) panel_stride: usize,
-    /// Rows: as many as [`Shape`] says, or 1.
-    pub(crate) rows: usize,
+    /// Its rows.
+    pub(crate) rows: Rows,
     /// Columns; the last tiles may be narrower than a panel.
     pub(crate) columns: usize,
     /// How the sums start and end.
@@ -131,7 +152,7 @@ trait Tile<T: Element> {
     /// Whether it only sees examples of other than one step.
     const SEQUENCE: bool;
 
-    /// The tile at column `c` of the row.
+    /// The tile at that row and column.
     ///
     /// # Safety
     /// The tile is inside the row; there are weights if `WEIGHTED`.
@@ -146,25 +167,29 @@ trait Tile<T: Element> {
         src: Source<T>,
         n: usize,
         row: &Row<T>,
-        c: usize,
+        at: (usize, usize),
     ) where
         S: Simd<T>;
 }
 
-/// The tiles of a single row, four vectors wide, as many as fit; how many columns they are. There are `BATCH`
+/// The tiles of row `r`, four vectors wide, as many as fit; how many columns they are. There are `BATCH`
 /// examples of one step, or any number if it is 0.
 ///
 /// # Safety
 /// As [`tiles`]; panels lie side by side.
 #[inline(always)]
-unsafe fn wide_tiles<T, S, K, const WEIGHTED: bool, const BATCH: usize>(s: S, row: &Row<T>) -> usize
+unsafe fn wide_tiles<T, S, K, const WEIGHTED: bool, const BATCH: usize>(
+    s: S,
+    row: &Row<T>,
+    r: usize,
+) -> usize
 where
     T: Element,
     S: Simd<T>,
     K: Tile<T>,
 {
     let width = 4 * S::LANES;
-    let mut src = row.src;
+    let mut src = row.src.row(r);
     if BATCH > 0 {
         // Constants: what the loops over the batch take would be more than what is in them.
         (src.batch, src.steps) = (BATCH, 1);
@@ -174,17 +199,17 @@ where
     unsafe {
         while c + width <= row.columns {
             if BATCH == 0 {
-                row.fetch_ahead::<S, 1>(s, c, width);
+                row.fetch_ahead::<S, 1>(s, (r, c), width);
             }
-            K::tile::<S, 1, 4, false, WEIGHTED>(s, src.columns(c), width, row, c);
+            K::tile::<S, 1, 4, false, WEIGHTED>(s, src.columns(c), width, row, (r, c));
             c += width;
         }
     }
     c
 }
 
-/// The tiles of one row, for one number of rows and panels of `VECS` vectors; `UNIT` if the elements of `dy` lie
-/// side by side, which saves the instructions that find them.
+/// The tiles of `ROWS` rows from `r` on, in panels of `VECS` vectors; `UNIT` if the elements of `dy` lie side by
+/// side, which saves the instructions that find them.
 ///
 /// # Safety
 /// `src` of the row is readable and its outputs are writable for all its tiles.
@@ -200,13 +225,14 @@ unsafe fn tiles<
 >(
     s: S,
     row: &Row<T>,
+    r: usize,
 ) where
     T: Element,
     S: Simd<T>,
     K: Tile<T>,
 {
     let panel = VECS * S::LANES;
-    let mut src = row.src;
+    let mut src = row.src.row(r);
     if UNIT {
         src.dy_row = 1;
     }
@@ -216,33 +242,33 @@ unsafe fn tiles<
         if ROWS == 1 && VECS == 2 && row.panel_stride == panel {
             // Panels lie side by side: a single row is wide instead.
             c = match (src.batch, src.steps) {
-                _ if K::SEQUENCE => wide_tiles::<T, S, K, WEIGHTED, 0>(s, row),
-                (1, 1) => wide_tiles::<T, S, K, WEIGHTED, 1>(s, row),
-                (2, 1) => wide_tiles::<T, S, K, WEIGHTED, 2>(s, row),
-                (3, 1) => wide_tiles::<T, S, K, WEIGHTED, 3>(s, row),
-                (4, 1) => wide_tiles::<T, S, K, WEIGHTED, 4>(s, row),
-                _ => wide_tiles::<T, S, K, WEIGHTED, 0>(s, row),
+                _ if K::SEQUENCE => wide_tiles::<T, S, K, WEIGHTED, 0>(s, row, r),
+                (1, 1) => wide_tiles::<T, S, K, WEIGHTED, 1>(s, row, r),
+                (2, 1) => wide_tiles::<T, S, K, WEIGHTED, 2>(s, row, r),
+                (3, 1) => wide_tiles::<T, S, K, WEIGHTED, 3>(s, row, r),
+                (4, 1) => wide_tiles::<T, S, K, WEIGHTED, 4>(s, row, r),
+                _ => wide_tiles::<T, S, K, WEIGHTED, 0>(s, row, r),
             };
             src = src.columns(c);
         }
         // Sums that are resumed are wanted at once: those of the next tile are fetched.
         let next = if row.ends.start == Start::Resume { panel } else { 0 };
         while c + panel <= row.columns {
-            row.fetch_ahead::<S, ROWS>(s, c + next, panel);
-            K::tile::<S, ROWS, VECS, false, WEIGHTED>(s, src, panel, row, c);
+            row.fetch_ahead::<S, ROWS>(s, (r, c + next), panel);
+            K::tile::<S, ROWS, VECS, false, WEIGHTED>(s, src, panel, row, (r, c));
             src = src.columns(row.panel_stride);
             c += panel;
         }
         if c < row.columns {
-            row.fetch_ahead::<S, ROWS>(s, c, row.columns - c);
+            row.fetch_ahead::<S, ROWS>(s, (r, c), row.columns - c);
         }
         while VECS > 1 && c + S::LANES <= row.columns {
-            K::tile::<S, ROWS, 1, false, WEIGHTED>(s, src, S::LANES, row, c);
+            K::tile::<S, ROWS, 1, false, WEIGHTED>(s, src, S::LANES, row, (r, c));
             src = src.columns(S::LANES);
             c += S::LANES;
         }
         if S::LANES > 1 && c < row.columns {
-            K::tile::<S, ROWS, 1, true, WEIGHTED>(s, src, row.columns - c, row, c);
+            K::tile::<S, ROWS, 1, true, WEIGHTED>(s, src, row.columns - c, row, (r, c));
         }
     }
 }
@@ -261,14 +287,19 @@ impl<T: Element> Row<T> {
         }
     }
 
-    /// Prefetches what will be needed after the tile at column `c`.
+    /// Prefetches what will be needed after the tile at row `r` and column `c`.
     #[inline(always)]
-    pub(crate) fn fetch_ahead<S: Simd<T>, const ROWS: usize>(&self, s: S, c: usize, n: usize) {
+    pub(crate) fn fetch_ahead<S: Simd<T>, const ROWS: usize>(
+        &self,
+        s: S,
+        (r, c): (usize, usize),
+        n: usize,
+    ) {
         for array in self.ahead {
             if array.is_null() {
                 break;
             }
-            for r in 0..ROWS {
+            for r in r..r + ROWS {
                 let mut k = 0;
                 while k < n {
                     s.prefetch(array.wrapping_add(r * self.ahead_stride + c + k));
@@ -282,12 +313,12 @@ impl<T: Element> Row<T> {
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
 
-/// The tiles of a row of `ROWS` rows, whatever its weights.
+/// The tiles of `ROWS` rows from `r` on, whatever their weights.
 ///
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-unsafe fn of_rows<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>)
+unsafe fn of_rows<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>, r: usize)
 where
     T: Element,
     S: Simd<T>,
@@ -298,14 +329,14 @@ where
     // SAFETY: by contract.
     unsafe {
         match (plain, unit) {
-            (true, true) => tiles::<T, S, K, ROWS, VECS, false, true>(s, row),
-            (true, false) => tiles::<T, S, K, ROWS, VECS, false, false>(s, row),
-            (false, _) => tiles::<T, S, K, ROWS, VECS, true, false>(s, row),
+            (true, true) => tiles::<T, S, K, ROWS, VECS, false, true>(s, row, r),
+            (true, false) => tiles::<T, S, K, ROWS, VECS, false, false>(s, row, r),
+            (false, _) => tiles::<T, S, K, ROWS, VECS, true, false>(s, row, r),
         }
     }
 }
 
-/// All tiles of a row, whatever its number of rows (`TALL`, `ROWS`, `REST` or 1).
+/// All tiles of a row, whatever its number of rows.
 ///
 /// # Safety
 /// As [`tiles`].
@@ -329,10 +360,14 @@ unsafe fn any_tiles<
     // SAFETY: by contract.
     unsafe {
         match row.rows {
-            rows if rows == TALL => of_rows::<T, S, K, TALL, VECS>(s, row),
-            rows if ROWS < TALL && rows == ROWS => of_rows::<T, S, K, ROWS, VECS>(s, row),
-            rows if REST > 1 && rows == REST => of_rows::<T, S, K, REST, VECS>(s, row),
-            _ => of_rows::<T, S, K, 1, VECS>(s, row),
+            Rows::Tile(n) if TALL > 1 && n == TALL => of_rows::<T, S, K, TALL, VECS>(s, row, 0),
+            Rows::Tile(n) if ROWS < TALL && n == ROWS => of_rows::<T, S, K, ROWS, VECS>(s, row, 0),
+            Rows::Tile(n) if REST > 1 && n == REST => of_rows::<T, S, K, REST, VECS>(s, row, 0),
+            rows => {
+                for r in 0..rows.count() {
+                    of_rows::<T, S, K, 1, VECS>(s, row, r);
+                }
+            }
         }
     }
 }
@@ -354,13 +389,13 @@ impl<T: Element> Tile<T> for GradTile {
         src: Source<T>,
         n: usize,
         row: &Row<T>,
-        c: usize,
+        (r, c): (usize, usize),
     ) where
         S: Simd<T>,
     {
         // SAFETY: by contract.
         unsafe {
-            let out = row.out.columns(c);
+            let out = row.out.at(r, c);
             grad_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, row.ends, out);
         }
     }
@@ -383,13 +418,13 @@ impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
         src: Source<T>,
         n: usize,
         row: &Row<T>,
-        c: usize,
+        (r, c): (usize, usize),
     ) where
         S: Simd<T>,
     {
         // SAFETY: by contract.
         unsafe {
-            let (out, out_sq) = (row.out.columns(c), row.out_sq.columns(c));
+            let (out, out_sq) = (row.out.at(r, c), row.out_sq.at(r, c));
             moments_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED, SEQUENCE>(
                 s, src, n, row.ends, out, out_sq,
             );

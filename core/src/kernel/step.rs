@@ -12,7 +12,7 @@ use core::mem::MaybeUninit;
 
 use super::fused::FusedRow;
 use super::moments::source;
-use super::row::{DEEP, Row, Shape};
+use super::row::{DEEP, Row, Rows, Shape};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
 use super::sweep::{CACHES, FAR_WEIGHTS, PAGE, RowKernel, sweep};
 use super::tile::{Ends, Out};
@@ -269,7 +269,7 @@ where
                 (true, false) => T::moments_row(isa, &row),
                 (true, true) => T::sequence_row(isa, &row),
             }
-            self.apply(isa, at, row.rows, row.columns, &sums);
+            self.apply(isa, at, row.rows.count(), row.columns, &sums);
         }
     }
 }
@@ -286,12 +286,11 @@ where
 {
     const RESUMABLE: bool = false;
 
-    fn rows(&self, shape: Shape, depth: usize, left: usize) -> usize {
-        if self.fused {
-            return shape.fused_rows(SECOND, depth, left);
-        }
+    fn rows(&self, shape: Shape, few: bool, depth: usize, left: usize) -> Rows {
         match SECOND {
-            true if depth <= SHALLOW => 1,
+            _ if self.fused => shape.fused_rows(SECOND, depth, left),
+            _ if few => Rows::Single(1),
+            true if depth <= SHALLOW => Rows::Single(1),
             true => shape.moments_rows(SEQUENCE, left),
             false => shape.grad_rows(left),
         }

@@ -19,7 +19,7 @@
 
 use core::mem::MaybeUninit;
 
-use super::row::{LINE, Row, Shape};
+use super::row::{LINE, Row, Rows, Shape};
 use super::tile::{Ends, Out, Source};
 use crate::{Element, Isa};
 
@@ -99,8 +99,9 @@ pub(crate) trait RowKernel<T: Element> {
     /// Whether the output is memory in which sums can rest between blocks of the batch.
     const RESUMABLE: bool;
 
-    /// Rows of the next tile, for a fold over `depth` `(b, t)` and with so many rows left.
-    fn rows(&self, shape: Shape, depth: usize, left: usize) -> usize;
+    /// Rows of the next row of tiles, for a fold over `depth` `(b, t)` and with so many rows left; single ones if
+    /// there is little to do for each (`few`).
+    fn rows(&self, shape: Shape, few: bool, depth: usize, left: usize) -> Rows;
 
     /// Most columns of a row of tiles of `rows` rows.
     fn most_columns(&self, rows: usize) -> usize;
@@ -245,7 +246,8 @@ impl<T: Element> Walk<T> {
         let mut j = 0;
         while j < self.rows {
             let left = self.rows - j;
-            let rows = if few { 1 } else { kernel.rows(self.shape, depth, left) };
+            let next = kernel.rows(self.shape, few, depth, left);
+            let rows = next.count();
             let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src };
             let mut tiles = 1;
             if let Some((dy, room)) = dy {
@@ -260,7 +262,7 @@ impl<T: Element> Walk<T> {
             }
             for _ in 0..tiles {
                 // SAFETY: rows j .. j + rows are inside.
-                unsafe { self.row(src, panels.panel_stride, rows, panels.n, j, panels.i, kernel) };
+                unsafe { self.row(src, panels.panel_stride, next, panels.n, j, panels.i, kernel) };
                 j += rows;
                 src.dy = src.dy.wrapping_add(depth * rows); // the next packed tile, if there is one
             }
@@ -313,7 +315,7 @@ impl<T: Element> Walk<T> {
         }
     }
 
-    /// Columns `i .. i + columns` of `rows` rows, cut as the kernel likes them.
+    /// Columns `i .. i + columns` of some rows, cut as the kernel likes them.
     ///
     /// # Safety
     /// As [`sweep`], for these.
@@ -322,14 +324,14 @@ impl<T: Element> Walk<T> {
         &self,
         src: Source<T>,
         panel_stride: usize,
-        rows: usize,
+        rows: Rows,
         columns: usize,
         j: usize,
         i: usize,
         kernel: &mut K,
     ) {
         let panel = self.shape.panel;
-        let most = kernel.most_columns(rows);
+        let most = kernel.most_columns(rows.count());
         let most = if most < columns { most / panel * panel.get() } else { columns };
         let nowhere = Out { p: core::ptr::null_mut(), stride: 0 };
         let mut x = src.x;

@@ -39,6 +39,12 @@ impl<T: Element> Source<T> {
         Source { x: self.x.wrapping_add(i), ..self }
     }
 
+    /// The same, `r` rows further.
+    #[inline(always)]
+    pub(crate) fn row(self, r: usize) -> Self {
+        Source { dy: self.dy.wrapping_add(r * self.dy_row), ..self }
+    }
+
     /// The weight of example `b`; not looked at unless `WEIGHTED`. With loops in assembly, which multiply
     /// anyway, there are no tiles without: no weight is 1.
     ///
@@ -99,22 +105,23 @@ impl<T: Element> Source<T> {
 #[derive(Clone, Copy)]
 pub struct Ends<T> {
     pub(crate) start: Start,
-    /// What a fresh sum starts from: +0; or -0, from which the first `fma` is the rounded product, its sign
-    /// of zero included.
-    pub(crate) zero: T,
+    /// Whether a fresh sum starts from -0, from which the first `fma` is the rounded product, its sign of zero
+    /// included, or from +0. (Not the number: the compiler may load a whole vector to get it, around which other
+    /// fields have just been stored, and wait for them.)
+    pub(crate) negative: bool,
     pub(crate) scale: Option<T>,
 }
 
 impl<T: Element> Ends<T> {
     /// A plain sum.
-    pub(crate) const FRESH: Self = Ends { start: Start::Fresh, zero: T::ZERO, scale: None };
+    pub(crate) const FRESH: Self = Ends { start: Start::Fresh, negative: false, scale: None };
 
     /// Those of one block of a batch: only the first starts, only the last is scaled.
     #[inline(always)]
     pub(crate) fn of_block(self, first: bool, last: bool) -> Self {
         Ends {
             start: if first { self.start } else { Start::Resume },
-            zero: self.zero,
+            negative: self.negative,
             scale: if last { self.scale } else { None },
         }
     }
@@ -193,19 +200,10 @@ impl<T: Element> Out<T> {
     ///
     /// # Safety
     /// It is inside the array.
+    #[inline(always)]
     pub(crate) unsafe fn at(self, j: usize, i: usize) -> Self {
         // SAFETY: by contract.
         Out { p: unsafe { self.p.add(j * self.stride + i) }, ..self }
-    }
-
-    /// Column `c` and on.
-    ///
-    /// # Safety
-    /// It is inside the array.
-    #[inline(always)]
-    pub(crate) unsafe fn columns(self, c: usize) -> Self {
-        // SAFETY: by contract.
-        Out { p: unsafe { self.p.add(c) }, ..self }
     }
 
     /// The sums that a tile starts from.
@@ -222,7 +220,8 @@ impl<T: Element> Out<T> {
     where
         S: Simd<T>,
     {
-        let mut sums = [[s.splat(ends.zero); VECS]; ROWS];
+        let zero = s.splat(if ends.negative { T::NEG_ZERO } else { T::ZERO });
+        let mut sums = [[zero; VECS]; ROWS];
         if ends.start == Start::Resume {
             for (r, row) in sums.iter_mut().enumerate() {
                 // SAFETY: by contract.
