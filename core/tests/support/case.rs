@@ -106,7 +106,7 @@ impl<T: Real> Inputs<T> {
     }
 }
 
-/// Every extent from 0 to more than two tiles of any instruction set (the widest: 6 rows of 2 vectors
+/// Every extent from 0 to more than two tiles of any instruction set (the largest: 12 rows of 2 vectors
 /// of 16), one at a time, the others fixed where rows and columns leave something over.
 pub fn shapes() -> Vec<Dims> {
     let shape = |batch, steps, outputs, inputs| Dims { batch, steps, outputs, inputs };
@@ -119,10 +119,11 @@ pub fn shapes() -> Vec<Dims> {
     let mut shapes = Vec::new();
     shapes.extend((0..=70).map(|inputs| shape(3, 1, 7, inputs)));
     shapes.extend((0..=70).map(|inputs| shape(2, 2, 3, inputs)));
-    shapes.extend((0..=14).map(|outputs| shape(3, 1, outputs, 33)));
+    shapes.extend((0..=26).map(|outputs| shape(3, 1, outputs, 33)));
+    shapes.extend((10..=26).map(|outputs| shape(13, 1, outputs, 34))); // of the fused step, too
     shapes.extend((0..=14).map(|outputs| shape(2, 3, outputs, 9)));
     shapes.extend((15..=70).map(|outputs| shape(2, 2, outputs, 3))); // of the bias: vectors
-    shapes.extend((0..=9).map(|batch| shape(batch, 1, 7, 19)));
+    shapes.extend((0..=26).map(|batch| shape(batch, 1, 7, 19))); // rows of the input gradient
     shapes.extend((0..=9).map(|batch| shape(batch, 2, 4, 35)));
     shapes.extend((0..=4).map(|steps| shape(2, steps, 7, 35)));
     shapes.extend((0..=4).map(|steps| shape(1, steps, 1, 1)));
