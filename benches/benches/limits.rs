@@ -13,8 +13,9 @@ const SIZES: [usize; 4] = [16 << 10, 256 << 10, 4 << 20, 128 << 20];
 fn compute<T: Limits>(c: &mut Bencher) {
     const N: usize = 1 << 20;
     type Loop = fn(Isa, usize);
-    let loops: [(&str, Loop); 3] = [
+    let loops: [(&str, Loop); 4] = [
         ("limit_fma", T::fma_chains),
+        ("limit_ops", T::moments_chains),
         ("limit_sqrt_div", T::sqrt_div_chains),
         ("limit_sqrt", T::sqrt_chains),
     ];

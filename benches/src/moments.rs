@@ -135,7 +135,7 @@ impl<T: Limits> Work for GradOnly<T> {
 }
 
 /// Fused multiply-adds that the moments cannot do without: the products, and one square a gradient;
-/// the first product of each example's gradient takes the same pipe, the plain sum does not.
+/// the first product of each example's gradient takes the same pipe, the plain sum may have another.
 pub fn moments_fmas(d: Dims) -> usize {
     products(d) + d.batch * d.outputs * d.inputs
 }
@@ -149,6 +149,11 @@ pub fn bench_moments<T: Limits>(group: &mut Group<'_>, dims: Dims) {
         case.bench(group, isa.name(), |m| m.ours(isa));
         let limit = format!("limit_fma_{}", isa.name());
         case.limit(group, &limit, |_| T::fma_chains(isa, moments_fmas(dims)));
+        if dims.steps == 1 {
+            case.limit(group, &format!("limit_ops_{}", isa.name()), |_| {
+                T::moments_chains(isa, work)
+            });
+        }
         if dims.batch <= MEMORY_BOUND {
             case.limit(group, &format!("limit_fill_{}", isa.name()), |m| {
                 T::fill(isa, &mut m.grad);

@@ -147,6 +147,9 @@ pub fn bench_step<T: Limits>(group: &mut Group<'_>, rule: Rule, dims: Dims) {
             case.bench(group, &format!("own_unfused_{name}"), |s| s.unfused(isa));
         }
         case.limit(group, &format!("limit_fma_{name}"), |_| T::fma_chains(isa, fmas));
+        if rule == Rule::AdamGradSq && dims.steps == 1 {
+            case.limit(group, &format!("limit_ops_{name}"), |_| T::moments_chains(isa, work));
+        }
         if dims.batch <= MEMORY_BOUND {
             case.limit(group, &format!("limit_move_{name}"), |s| s.move_state(isa));
         }
