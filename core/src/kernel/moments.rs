@@ -137,7 +137,7 @@ pub(crate) struct GradKernel<T> {
 impl<T: Element> RowKernel<T> for GradKernel<T> {
     const RESUMABLE: bool = true;
 
-    fn rows(&self, shape: Shape, few: bool, _depth: usize, left: usize) -> Rows {
+    fn rows(&self, shape: Shape, _src: &Source<T>, few: bool, left: usize) -> Rows {
         if few { Rows::Single(left) } else { shape.grad_rows(left) }
     }
 
@@ -170,8 +170,12 @@ struct MomentsKernel<T, const SEQUENCE: bool> {
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
     const RESUMABLE: bool = true;
 
-    fn rows(&self, shape: Shape, few: bool, _depth: usize, left: usize) -> Rows {
-        if few { Rows::Single(left) } else { shape.moments_rows(SEQUENCE, left) }
+    fn rows(&self, shape: Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
+        match SEQUENCE {
+            _ if few => Rows::Single(left),
+            true => shape.sequence_rows(src.steps, left),
+            false => shape.moments_rows(left),
+        }
     }
 
     fn most_columns(&self, _rows: usize) -> usize {

@@ -19,8 +19,8 @@ pub struct Shape {
     pub grad: [usize; 3],
     /// Rows of a tile of `moments`.
     pub moments: usize,
-    /// Rows of a tile of a sequence's `moments`.
-    pub sequence: usize,
+    /// Rows of a tile of the `moments` of sequences, of long ones first.
+    pub sequence: [usize; 2],
     /// Registers that hold a vector.
     pub registers: usize,
 }
@@ -35,10 +35,10 @@ pub(crate) const TILE_VECS: usize = 2;
 #[inline(always)]
 pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
     let (vecs, grad, moments, sequence) = match Room::of::<T, S>() {
-        Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, 4),
-        Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, 4),
-        Room::Scalars32 => (4, [2, 2, 1], 2, 2),
-        Room::Software => (1, [1, 1, 1], 1, 1),
+        Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, [12, 4]),
+        Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, [4, 4]),
+        Room::Scalars32 => (4, [2, 2, 1], 2, [2, 2]),
+        Room::Software => (1, [1, 1, 1], 1, [1, 1]),
     };
     let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
     Shape { panel, grad, moments, sequence, registers: S::REGISTERS }
@@ -67,6 +67,9 @@ impl Rows {
     }
 }
 
+/// From so many steps on, sums of sequences can wait in memory while an example is gone through.
+const LONG: usize = 16;
+
 /// Single rows that are gone through at a time, where it is for the kernel to say.
 const SINGLES: usize = 4;
 
@@ -82,8 +85,14 @@ impl Shape {
     }
 
     /// Rows of `moments`, with so many left.
-    pub(crate) fn moments_rows(self, sequence: bool, left: usize) -> Rows {
-        Rows::of(if sequence { self.sequence } else { self.moments }, left)
+    pub(crate) fn moments_rows(self, left: usize) -> Rows {
+        Rows::of(self.moments, left)
+    }
+
+    /// Rows of the `moments` of sequences of so many steps, with so many left.
+    pub(crate) fn sequence_rows(self, steps: usize, left: usize) -> Rows {
+        let [tall, rows] = self.sequence;
+        if steps >= LONG && left >= tall { Rows::Tile(tall) } else { Rows::of(rows, left) }
     }
 
     /// Rows of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each update that runs
@@ -475,7 +484,7 @@ pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
         match Room::of::<T, S>() {
-            Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 4, 4, 1, 2>(s, row),
+            Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 12, 4, 1, 2>(s, row),
             Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 4, 4, 1, 2>(s, row),
             Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 2, 1, 4>(s, row),
             Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 1>(s, row),

@@ -15,7 +15,7 @@ use super::moments::source;
 use super::row::{DEEP, Row, Rows, Shape};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
 use super::sweep::{CACHES, FAR_WEIGHTS, PAGE, RowKernel, sweep};
-use super::tile::{Ends, Out};
+use super::tile::{Ends, Out, Source};
 use super::update::{NonFinite, Optimizer};
 use crate::dims::check;
 use crate::state::{AdamState, RmspropState, SecondMoment};
@@ -286,13 +286,14 @@ where
 {
     const RESUMABLE: bool = false;
 
-    fn rows(&self, shape: Shape, few: bool, depth: usize, left: usize) -> Rows {
-        match SECOND {
+    fn rows(&self, shape: Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
+        let depth = src.depth();
+        match (SECOND, SEQUENCE) {
             _ if self.fused => shape.fused_rows(SECOND, depth, left),
-            _ if few => Rows::Single(1),
-            true if depth <= SHALLOW => Rows::Single(1),
-            true => shape.moments_rows(SEQUENCE, left),
-            false => shape.grad_rows(left),
+            _ if few || SECOND && depth <= SHALLOW => Rows::Single(1),
+            (false, _) => shape.grad_rows(left),
+            (true, false) => shape.moments_rows(left),
+            (true, true) => shape.sequence_rows(src.steps, left),
         }
     }
 

@@ -99,9 +99,8 @@ pub(crate) trait RowKernel<T: Element> {
     /// Whether the output is memory in which sums can rest between blocks of the batch.
     const RESUMABLE: bool;
 
-    /// Rows of the next row of tiles, for a fold over `depth` `(b, t)` and with so many rows left; single ones if
-    /// there is little to do for each (`few`).
-    fn rows(&self, shape: Shape, few: bool, depth: usize, left: usize) -> Rows;
+    /// Rows of the next row of tiles, with so many left; single ones if there is little to do for each (`few`).
+    fn rows(&self, shape: Shape, src: &Source<T>, few: bool, left: usize) -> Rows;
 
     /// Most columns of a row of tiles of `rows` rows.
     fn most_columns(&self, rows: usize) -> usize;
@@ -246,7 +245,7 @@ impl<T: Element> Walk<T> {
         let mut j = 0;
         while j < self.rows {
             let left = self.rows - j;
-            let next = kernel.rows(self.shape, few, depth, left);
+            let next = kernel.rows(self.shape, &self.src, few, left);
             let rows = next.count();
             let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src };
             let mut tiles = 1;
