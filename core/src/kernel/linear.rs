@@ -208,17 +208,20 @@ impl<T: Element> Forward<'_, T> {
                 (loops.dot)(x, w, blocks, sums.as_mut_ptr().cast());
                 i = blocks * REDUCTION_LANES;
             }
+            // Rows that no index finds from their first elements: each of two pointers finds four of `W`.
+            let (mut x_at, mut w_at) = (x.add(i), [w.add(i), w.wrapping_add(i + 4 * self.inputs)]);
             while i + REDUCTION_LANES <= self.inputs {
                 // (Rows past the end of this one's are those of the next tile.)
                 let past = if i + AHEAD < self.inputs { 0 } else { (C - 1) * self.inputs };
                 for g in 0..G {
-                    let at = i + g * S::LANES;
                     let mut xs = [s.splat(T::ZERO); R];
                     for (r, xs) in xs.iter_mut().enumerate() {
-                        *xs = s.load(x.add(r * self.inputs + at));
+                        let x = if C > 4 { x_at } else { x.add(i) };
+                        *xs = s.load(x.add(r * self.inputs + g * S::LANES));
                     }
                     for c in 0..C {
-                        let w = w.add(c * self.inputs + at);
+                        let (w, row) = if C > 4 { (w_at[c / 4], c % 4) } else { (w.add(i), c) };
+                        let w = w.add(row * self.inputs + g * S::LANES);
                         if R == 1 && self.far {
                             s.prefetch(w.wrapping_add(AHEAD + past));
                         }
@@ -229,6 +232,8 @@ impl<T: Element> Forward<'_, T> {
                     }
                 }
                 i += REDUCTION_LANES;
+                x_at = s.opaque(x_at.wrapping_add(REDUCTION_LANES));
+                w_at = w_at.map(|w| s.opaque(w.wrapping_add(REDUCTION_LANES)));
             }
             for g in 0..G {
                 let at = i + g * S::LANES;
