@@ -127,6 +127,8 @@ dispatch! {
         = kernel::reduce::run_reduce;
     unsafe fn sq_norms(batch: &Batch<'_, T>, from: Start, norms: &mut [T])
         = kernel::norms::run_sq_norms;
+    unsafe fn sequence_norms(same: Isa, batch: &Batch<'_, T>, from: Start, norms: &mut [T])
+        = kernel::norms::run_sequence_norms;
     unsafe fn bias_sq_norms(batch: &Batch<'_, T>, from: Start, norms: &mut [T])
         = kernel::norms::run_bias_sq_norms;
 }

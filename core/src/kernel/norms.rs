@@ -7,10 +7,18 @@
 //!
 //! each sum in 16 lanes. Plan: for one step the norm of a product of vectors is the product of their
 //! norms (Goodfellow, "Efficient per-example gradient computations", 2015), four examples at a time, since
-//! the lanes of one are a chain of dependent additions. For sequences `G` is made in registers, a few times
-//! 16 columns at a time; unlike the Gram form `sum_{t,s} (dy_t dy_s) (x_t x_s)` this never cancels to a
-//! negative number.
+//! the lanes of one are a chain of dependent additions. For long sequences a few rows of `G` at a time are made on
+//! the stack, by the tiles of the matrix product, and squared in their order; for others, and
+//! where rows are long, in registers, a few times 16 columns at a time. Unlike the Gram form `sum_{t,s} (dy_t dy_s)
+//! (x_t x_s)` this never cancels to a negative number.
 
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use super::moments::source;
+use super::row::{self, Row};
+use super::sweep::CACHES;
+use super::tile::{Ends, Out};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Batch, Dims, Element, Error, Isa, Start};
@@ -45,7 +53,13 @@ pub fn sq_norms<T: Element>(
     batch.check()?;
     check("sq_norms", norms.len(), batch.dims.batch)?;
     // SAFETY: the lengths were checked.
-    unsafe { T::sq_norms(isa, batch, from, norms) }
+    unsafe {
+        if CACHES && batch.dims.steps >= LONG && batch.dims.inputs <= ROOM / 4 {
+            T::sequence_norms(isa, isa, batch, from, norms);
+        } else {
+            T::sq_norms(isa, batch, from, norms);
+        }
+    }
     Ok(())
 }
 
@@ -210,7 +224,7 @@ impl<T: Element> Columns<T> {
     }
 }
 
-/// The sums of squares of `N` rows of `columns` elements, `stride` apart.
+/// Squares `N` rows of `columns` elements, `stride` apart, each into its lanes.
 ///
 /// # Safety
 /// They are readable; `G * LANES` is 16.
@@ -220,8 +234,8 @@ unsafe fn square_rows<T: Element, S: Simd<T>, const N: usize, const G: usize>(
     rows: *const T,
     stride: usize,
     columns: usize,
-) -> [T; N] {
-    let mut lanes = [[s.splat(T::ZERO); G]; N];
+    lanes: &mut [[S::V; G]; N],
+) {
     let mut k = 0;
     // SAFETY: by contract; lanes without an element multiply -0 and 0, which adds nothing to any sum.
     unsafe {
@@ -248,7 +262,6 @@ unsafe fn square_rows<T: Element, S: Simd<T>, const N: usize, const G: usize>(
             }
         }
     }
-    s.sum_lanes(&lanes)
 }
 
 /// Examples at a time.
@@ -272,15 +285,16 @@ unsafe fn groups<T: Element, S: Simd<T>, const G: usize>(
     }
     let mut done = 0;
     for norms in norms.chunks_exact_mut(FOUR) {
+        let mut lanes = [[[s.splat(T::ZERO); G]; FOUR]; 2];
+        let [of_dy, of_x] = &mut lanes;
         // SAFETY: examples done .. done + FOUR are inside x and dy.
-        let (dy, x) = unsafe {
+        unsafe {
             let (dy, x) =
                 (batch.dy.as_ptr().add(done * outputs), batch.x.as_ptr().add(done * inputs));
-            (
-                square_rows::<T, S, FOUR, G>(s, dy, outputs, outputs),
-                square_rows::<T, S, FOUR, G>(s, x, inputs, inputs),
-            )
-        };
+            square_rows::<T, S, FOUR, G>(s, dy, outputs, outputs, of_dy);
+            square_rows::<T, S, FOUR, G>(s, x, inputs, inputs, of_x);
+        }
+        let [dy, x] = lanes.map(|lanes| s.sum_lanes(&lanes));
         for ((norm, dy), x) in norms.iter_mut().zip(dy).zip(x) {
             *norm = if from == Start::Resume { *norm } else { T::ZERO } + dy * x;
         }
@@ -352,6 +366,63 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
     }
 }
 
+/// From so many steps on, rows of `G` are made in tiles. (For fewer, their squares, a chain of additions in each
+/// lane, would take as long by themselves.)
+const LONG: usize = 32;
+
+/// Elements of `G` on the stack: 12 rows of 512 columns.
+const ROOM: usize = if CACHES { 12 * 512 } else { 0 };
+
+/// The norms of sequences, with `G` vectors of lanes.
+///
+/// # Safety
+/// As [`run_sequence_norms`]; `G * LANES` is 16.
+#[inline(always)]
+unsafe fn rows_norms<T: Element, S: Simd<T>, const G: usize>(
+    s: S,
+    isa: Isa,
+    batch: &Batch<'_, T>,
+    from: Start,
+    norms: &mut [T],
+) {
+    let Dims { outputs, inputs, .. } = batch.dims;
+    // SAFETY: it has no conditions.
+    let shape = unsafe { row::shape::<T, S>(s) };
+    let mut room = [const { MaybeUninit::<T>::uninit() }; ROOM];
+    let g: *mut T = room.as_mut_ptr().cast();
+    // Whole vectors from row to row.
+    let stride = inputs.next_multiple_of(REDUCTION_LANES).max(1);
+    for (b, norm) in norms.iter_mut().enumerate() {
+        let mut lanes = [[s.splat(T::ZERO); G]];
+        let mut j = 0;
+        while j < if inputs == 0 { 0 } else { outputs } {
+            let rows = shape.grad_rows((ROOM / stride).min(outputs - j));
+            // SAFETY: example b and its rows from j on are inside; they fit the room, and are written before
+            // they are read.
+            unsafe {
+                let row = Row {
+                    src: source(batch).examples(b, 1).row(j),
+                    panel_stride: shape.panel.get(),
+                    rows,
+                    columns: inputs,
+                    ends: Ends::FRESH,
+                    out: Out { p: g, stride },
+                    out_sq: Out { p: ptr::null_mut(), stride: 0 },
+                    ahead: [ptr::null(); 3],
+                    ahead_stride: 0,
+                };
+                T::grad_row(isa, &row);
+                for r in 0..rows.count() {
+                    square_rows::<T, S, 1, G>(s, g.add(r * stride), 0, inputs, &mut lanes);
+                }
+            }
+            j += rows.count();
+        }
+        let [square] = s.sum_lanes(&lanes);
+        *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
+    }
+}
+
 /// The loops of [`bias_sq_norms`] for `G` vectors of lanes.
 ///
 /// # Safety
@@ -399,6 +470,29 @@ pub(crate) unsafe fn run_sq_norms<T: Element, S: Simd<T>>(
             2 => weight_norms::<T, S, 2>(s, batch, from, norms),
             4 => weight_norms::<T, S, 4>(s, batch, from, norms),
             _ => weight_norms::<T, S, REDUCTION_LANES>(s, batch, from, norms),
+        }
+    }
+}
+
+/// The loops of [`sq_norms`] for long sequences of rows that are not; `isa` is that of `s`.
+///
+/// # Safety
+/// Its lengths were checked; four rows of `G` fit [`ROOM`].
+#[inline(always)]
+pub(crate) unsafe fn run_sequence_norms<T: Element, S: Simd<T>>(
+    s: S,
+    isa: Isa,
+    batch: &Batch<'_, T>,
+    from: Start,
+    norms: &mut [T],
+) {
+    // SAFETY: by contract, and each arm has the number of vectors it names.
+    unsafe {
+        match REDUCTION_LANES / S::LANES {
+            1 => rows_norms::<T, S, 1>(s, isa, batch, from, norms),
+            2 => rows_norms::<T, S, 2>(s, isa, batch, from, norms),
+            4 => rows_norms::<T, S, 4>(s, isa, batch, from, norms),
+            _ => {} // not called without vectors
         }
     }
 }
