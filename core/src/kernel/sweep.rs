@@ -38,6 +38,9 @@ pub(crate) const FAR_WEIGHTS: usize = 1 << 20;
 /// The same as [`PAGE`] for panels of a single line of the cache, which bear less.
 const NEAR: usize = PAGE / 4;
 
+/// From so many rows on whose `dy` lies side by side packing pays from half as far, however wide the panels.
+const MANY: usize = 256;
+
 /// Up to so many `(b, t)` the output is walked row by row.
 const FEW: usize = 4;
 
@@ -191,7 +194,11 @@ struct Walk<T> {
 impl<T: Element> Walk<T> {
     /// Whether there is scratch, and to copy `x` into it pays.
     fn packing_pays(&self, scratch: usize) -> bool {
-        let far = if self.shape.panel.get() * size_of::<T>() > LINE { PAGE } else { NEAR };
+        let far = match self.shape.panel.get() * size_of::<T>() <= LINE {
+            true => NEAR,
+            false if self.rows >= MANY && self.src.dy_row == 1 => PAGE / 2,
+            false => PAGE,
+        };
         let stride = self.src.x_stride * size_of::<T>();
         scratch > 0 && stride >= far && may_pack(stride, self.rows)
     }
