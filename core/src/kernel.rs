@@ -2,6 +2,7 @@
 //! next, the loops last.
 
 pub(crate) mod bias;
+mod deep;
 pub(crate) mod fused;
 pub(crate) mod linear;
 pub(crate) mod moments;

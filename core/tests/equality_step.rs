@@ -129,6 +129,43 @@ fn first_bad_index<T: Real>() {
     }
 }
 
+/// Long batches, whose sums are kept in scratch for a part of the layer at a time: one, two and more parts, of rows
+/// and of columns, of sequences too; with too little scratch for it, and with results that are refused.
+fn long_batches<T: Real>() {
+    if cfg!(miri) {
+        return;
+    }
+    let dims = [
+        Dims::new(383, 2, 9),
+        Dims::new(384, 3, 20),
+        Dims::new(40, 5, 30).with_steps(10),
+        Dims::new(385, 121, 16),
+        Dims::new(400, 241, 7),
+        Dims::new(390, 5, 513),
+        Dims::new(384, 125, 530),
+    ];
+    // What runs under emulators leaves the largest out.
+    let last = if cfg!(target_arch = "x86_64") { dims.len() } else { dims.len() - 1 };
+    for (seed, dims) in (0..).zip(dims.into_iter().take(last)) {
+        for (k, second) in (0..).zip(SECONDS) {
+            let configs = [momentum_configs(), rmsprop_configs(), adam_configs()];
+            let config = configs[(seed + k) as usize % 3][5 * seed as usize % 7];
+            for (scratch, non_finite) in [
+                (Scratch::Full, NonFinite::Propagate),
+                (Scratch::Full, NonFinite::Refuse),
+                (Scratch::Some, NonFinite::Propagate),
+            ] {
+                let mut case = Case::ordinary(dims, 100 + seed);
+                (case.fold, case.scratch) = (Fold::mean(dims.batch), scratch);
+                case.weighted = seed % 3 == 2;
+                let poisoned = usize::from(non_finite == NonFinite::Refuse && seed % 2 == 0);
+                let (part, t) = (Part::Weight, 1 + seed % 4);
+                agrees::<T>(case, Step { config, t, part, second, non_finite, poisoned });
+            }
+        }
+    }
+}
+
 /// The usual configurations without weights, whose updates run beside the sums of the next tile: batches
 /// around the number of vectors in a tile, rows and columns left over, packed and not.
 fn fused<T: Real>() {
@@ -200,5 +237,6 @@ for_both_types!(
     adam_switches,
     first_bad_index,
     fused,
+    long_batches,
     drawn,
 );

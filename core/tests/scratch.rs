@@ -4,6 +4,10 @@
 
 use pergrad_core::{Dims, scratch_len};
 
+/// The sums of a step of long batches: two for each of up to 120 rows, of up to 512 columns and 16 that are left
+/// empty.
+const SUMS: usize = 2 * (512 + 16);
+
 /// Elements of a packed block of `x`, and of the rows of `dy` beside it, at most 256 KiB of `f32`.
 #[test]
 fn of_layers_that_are_packed() {
@@ -17,13 +21,17 @@ fn of_layers_that_are_packed() {
         (Dims::new(255, 1, 1024), 255 * (256 * 1024 / 4 / 255 + 48)),
         // Blocks of 256 examples.
         (Dims::new(256, 1, 1024), 256 * (256 + 48)),
-        (Dims::new(1_000_000, 1, 4096), 256 * (256 + 48)),
+        (Dims::new(1_000_000, 1, 4096), 256 * (256 + 48) + SUMS),
         // Of whole examples: 25 of 10 steps.
-        (Dims::new(100, 1, 4096).with_steps(10), 250 * (256 * 1024 / 4 / 250 + 48)),
+        (Dims::new(38, 1, 4096).with_steps(10), 250 * (256 * 1024 / 4 / 250 + 48)),
+        (Dims::new(39, 1, 4096).with_steps(10), 250 * (256 * 1024 / 4 / 250 + 48) + SUMS),
         // One example is a block, however long, and one panel is the least.
-        (Dims::new(2, 1, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48)),
+        (Dims::new(2, 1, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48) + SUMS),
         (Dims::new(1, 1, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48)),
-        (Dims::new(3, 1, 4096).with_steps(100_000), 100_000 * (32 + 48)),
+        (Dims::new(3, 1, 4096).with_steps(100_000), 100_000 * (32 + 48) + SUMS),
+        // Long batches of short rows.
+        (Dims::new(384, 10, 64), 10 * 2 * (64 + 16)),
+        (Dims::new(384, 200, 65), 120 * 2 * (80 + 16)),
     ];
     for (dims, want) in cases {
         assert_eq!(scratch_len(dims), want, "{dims:?}");
@@ -31,9 +39,9 @@ fn of_layers_that_are_packed() {
 }
 
 #[test]
-fn nothing_for_short_rows_and_few_examples() {
+fn nothing_for_short_rows_of_few_examples() {
     for dims in [
-        Dims::new(1000, 1000, 255),
+        Dims::new(383, 1000, 255),
         Dims::new(4, 1000, 4096),
         Dims::new(2, 1000, 4096).with_steps(2),
         Dims::new(1000, 1000, 4096).with_steps(0),
@@ -49,5 +57,5 @@ fn no_extents_are_too_large() {
     const MAX: usize = usize::MAX;
     const LEN: usize = scratch_len(Dims { batch: MAX, steps: MAX, outputs: MAX, inputs: MAX });
     assert_eq!(LEN, MAX);
-    assert_eq!(scratch_len(Dims::new(MAX, MAX, MAX)), 256 * (256 + 48));
+    assert_eq!(scratch_len(Dims::new(MAX, MAX, MAX)), 256 * (256 + 48) + 120 * SUMS);
 }

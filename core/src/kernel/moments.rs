@@ -9,6 +9,7 @@
 //! Plan: register tiles of both sums ([`super::tile`]), so that `G` is made, added and squared in
 //! registers and never stored. `grad` alone is the ordinary matrix product on the same tiles.
 
+use super::deep;
 use super::row::{Row, Rows, Shape};
 use super::sweep::{self, RowKernel, sweep};
 use super::tile::{Ends, Out, Source};
@@ -93,8 +94,8 @@ pub fn moments<T: Element>(
 }
 
 /// The scratch memory, in elements, with which [`grad`], [`moments`] and the layer steps on `dims` run
-/// at full speed; 0 where rows of `x` are short and there is nothing to gain. Less works, and so does
-/// none.
+/// at full speed; 0 where rows of `x` are short, the batch is not long, and there is nothing to gain. Less works,
+/// and so does none.
 ///
 /// ```
 /// use pergrad_core::{Dims, scratch_len};
@@ -103,7 +104,7 @@ pub fn moments<T: Element>(
 /// # let _ = SCRATCH;
 /// ```
 pub const fn scratch_len(dims: Dims) -> usize {
-    sweep::scratch_len(dims.batch, dims.steps, dims.inputs)
+    sweep::scratch_len(dims.batch, dims.steps, dims.inputs).saturating_add(deep::sums_len(dims))
 }
 
 /// What tiles of a whole layer read.
@@ -160,11 +161,13 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
 }
 
 /// Both moments into memory.
-struct MomentsKernel<T, const SEQUENCE: bool> {
-    whole: Ends<T>,
-    ends: Ends<T>,
-    out: Out<T>,
-    out_sq: Out<T>,
+pub(crate) struct MomentsKernel<T, const SEQUENCE: bool> {
+    /// Of the whole fold.
+    pub(crate) whole: Ends<T>,
+    /// Of this block of the batch.
+    pub(crate) ends: Ends<T>,
+    pub(crate) out: Out<T>,
+    pub(crate) out_sq: Out<T>,
 }
 
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {

@@ -5,11 +5,12 @@
 //! vectors), or does not pay (many examples and 16 registers), goes by rows of tiles that leave their sums in
 //! a small array on the stack, where the optimizer picks them up at once: a thousand gradients or two exist
 //! at a time, in the first-level cache. While a tile is summed, its parameters and their state are fetched.
-//! The bits are those of [`moments`](crate::moments()) (or, on the squared average and for momentum, of
+//! Long batches go another way ([`super::deep`]). The bits are those of [`moments`](crate::moments()) (or, on the squared average and for momentum, of
 //! [`grad`](crate::grad())) followed by the update.
 
 use core::mem::MaybeUninit;
 
+use super::deep::{self, Sums};
 use super::fused::FusedRow;
 use super::moments::source;
 use super::row::{DEEP, Row, Rows, Shape};
@@ -224,20 +225,20 @@ where
     T: Element,
     O: Optimizer<T>,
 {
-    /// Updates `rows` stretches of `n` parameters, from `at` on, by their sums.
+    /// Updates the parameters from `at` on by their sums.
     ///
     /// # Safety
     /// As [`Optimizer::run`].
-    unsafe fn apply(&mut self, isa: Isa, at: usize, rows: usize, n: usize, sums: &StackSums<T>) {
-        let second = if SECOND { sums.0[1].as_ptr().cast() } else { core::ptr::null() };
+    unsafe fn apply(&mut self, isa: Isa, at: usize, sums: Sums<T>) {
+        let Sums { rows, columns, grad, grad_sq, stride } = sums;
         let run = Run {
             at,
             stride: self.stride,
             rows,
-            n,
-            grad: sums.0[0].as_ptr().cast(),
-            second,
-            grad_stride: n,
+            n: columns,
+            grad,
+            second: if SECOND { grad_sq } else { core::ptr::null() },
+            grad_stride: stride,
             write: self.write,
         };
         // SAFETY: by contract.
@@ -269,7 +270,7 @@ where
                 (true, false) => T::moments_row(isa, &row),
                 (true, true) => T::sequence_row(isa, &row),
             }
-            self.apply(isa, at, row.rows.count(), row.columns, &sums);
+            self.apply(isa, at, sums.of(row.rows.count(), row.columns));
         }
     }
 }
@@ -277,6 +278,14 @@ where
 /// Gradients and their squares, on a cache line so that no vector lies on two.
 #[cfg_attr(portable_vectors, repr(align(64)))]
 struct StackSums<T>([MaybeUninit<[T; SUMS]>; 2]);
+
+impl<T> StackSums<T> {
+    /// Those of some rows and columns, side by side.
+    fn of(&self, rows: usize, columns: usize) -> Sums<T> {
+        let [grad, grad_sq] = self.0.each_ref().map(|sums| sums.as_ptr().cast());
+        Sums { rows, columns, grad, grad_sq, stride: columns }
+    }
+}
 
 impl<T, O, const SECOND: bool, const SEQUENCE: bool> RowKernel<T>
     for StepKernel<T, O, SECOND, SEQUENCE>
@@ -374,10 +383,14 @@ where
     T: Element,
     O: Optimizer<T>,
 {
-    let (outputs, inputs) = (layer.batch.dims.outputs, layer.batch.dims.inputs);
+    let dims = layer.batch.dims;
+    let (outputs, inputs) = (dims.outputs, dims.inputs);
+    let (src, ends) =
+        (source(&layer.batch), Ends { scale: layer.scale.map(T::from_f64), ..Ends::FRESH });
+    let long = (1..=scratch.len()).contains(&deep::sums_len(dims));
     let mut kernel = StepKernel::<T, O, SECOND, SEQUENCE> {
         optimizer,
-        ends: Ends { scale: layer.scale.map(T::from_f64), ..Ends::FRESH },
+        ends,
         write: layer.non_finite == NonFinite::Propagate,
         stride: inputs,
         fused: CACHES
@@ -392,9 +405,11 @@ where
         // SAFETY: by contract.
         unsafe {
             match part {
-                Part::Weight => {
-                    sweep(isa, source(&layer.batch), outputs, inputs, scratch, &mut kernel);
+                Part::Weight if long => {
+                    let then = |(j, i), sums| kernel.apply(isa, j * inputs + i, sums);
+                    deep::parts::<T, SECOND, SEQUENCE>(isa, src, dims, ends, scratch, then);
                 }
+                Part::Weight => sweep(isa, src, outputs, inputs, scratch, &mut kernel),
                 Part::Bias => step_bias(isa, &layer.batch, &mut kernel),
             }
         }
@@ -433,7 +448,7 @@ unsafe fn step_bias<T, O, const SECOND: bool, const SEQUENCE: bool>(
             } else {
                 T::bias_grad(isa, batch, j, n, kernel.ends, out);
             }
-            kernel.apply(isa, j, 1, n, &sums);
+            kernel.apply(isa, j, sums.of(1, n));
         }
         j += n;
     }
