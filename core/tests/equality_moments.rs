@@ -95,10 +95,16 @@ fn drawn<T: Real>() {
 /// Rows of a page are packed, as far as the scratch memory goes; nothing else changes. (Without the plain
 /// loops, so that Miri can do it.)
 fn packed_or_in_place<T: Real>() {
+    let page = 4096 / size_of::<T>();
     // Without and with a copy of dy.
-    for &outputs in if cfg!(miri) { &[13][..] } else { &[13, 29] } {
-        packed_or_in_place_with::<T>(Dims::new(5, outputs, 4096 / size_of::<T>() + 9));
+    packed_or_in_place_with::<T>(Dims::new(5, 13, page + 9));
+    if cfg!(miri) {
+        return;
     }
+    packed_or_in_place_with::<T>(Dims::new(5, 29, page + 9));
+    // Shorter rows for many of the output, and much of them for a few.
+    packed_or_in_place_with::<T>(Dims::new(5, 257, page / 2 + 9));
+    packed_or_in_place_with::<T>(Dims::new(258, 7, 2 * page + 9));
 }
 
 fn packed_or_in_place_with<T: Real>(dims: Dims) {
@@ -110,8 +116,9 @@ fn packed_or_in_place_with<T: Real>(dims: Dims) {
     let vectors = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
     assert!(full > 0 || !vectors, "{dims:?} is to be packed");
     let isa = Isa::detect();
-    let [mut g, mut sq] = [(); 2].map(|()| vec![T::nan(); n]);
+    let [mut g, mut sq, mut alone] = [(); 3].map(|()| vec![T::nan(); n]);
     moments(isa, &batch, fold, &mut g, &mut sq, &mut []).expect("lengths fit");
+    grad(isa, &batch, fold, &mut alone, &mut []).expect("lengths fit");
     let lengths = [1, full / 3, full.saturating_sub(1), full, full + 7];
     for &len in if cfg!(miri) { &lengths[3..4] } else { &lengths } {
         let [mut got_g, mut got_sq] = [(); 2].map(|()| rng.garbage::<T>(n));
@@ -122,6 +129,9 @@ fn packed_or_in_place_with<T: Real>(dims: Dims) {
         scratch.assert_intact(|| format!("{place:?} scratch"));
         assert_bits(place, "grad", &got_g, &g);
         assert_bits(place, "grad_sq", &got_sq, &sq);
+        scratch.slice_mut().fill(T::nan());
+        grad(isa, &batch, fold, &mut got_g, scratch.slice_mut()).expect("lengths fit");
+        assert_bits(Place { kernel: "grad", ..place }, "grad", &got_g, &alone);
         assert!(
             len < full || full == 0 || scratch.slice().iter().any(|v| !v.is_nan()),
             "{place:?} was not packed"

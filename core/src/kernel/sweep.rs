@@ -38,6 +38,12 @@ pub(crate) const FAR_WEIGHTS: usize = 1 << 20;
 /// The same as [`PAGE`] for panels of a single line of the cache, which bear less.
 const NEAR: usize = PAGE / 4;
 
+/// Bytes of `x` in a block that no second-level cache holds beside the output.
+const FAR_X: usize = 2 << 20;
+
+/// Fewest rows of output for which `x` is packed.
+const LEAST_ROWS: usize = MAX_ROWS / 2;
+
 /// From so many rows on whose `dy` lies side by side packing pays from half as far, however wide the panels.
 const MANY: usize = 256;
 
@@ -85,10 +91,10 @@ pub(crate) const fn one_panel() -> usize {
     if CACHES { BLOCK * MAX_PANEL } else { 0 }
 }
 
-/// Whether there are an ISA and scratch with which `x` would be packed, whose rows are so many bytes apart, for
-/// so many rows of output.
+/// Whether there are an ISA, scratch and a batch with which `x` would be packed, whose rows are so many bytes
+/// apart, for so many rows of output.
 pub(crate) const fn may_pack(stride: usize, rows: usize) -> bool {
-    CACHES && stride >= NEAR && rows >= MAX_ROWS
+    CACHES && stride >= NEAR && rows >= LEAST_ROWS
 }
 
 /// Examples in a block of `depth` `(b, t)`.
@@ -140,8 +146,9 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     let few = CACHES && columns > SHORT && src.batch.saturating_mul(src.steps) <= FEW;
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
-    let whole = Walk { isa, shape, src, rows, columns };
-    let halved = rows <= FLAT && whole.packing_pays(scratch.len());
+    let packs = !few && packing_pays(shape, &src, rows) && scratch.len() > 0;
+    let whole = Walk { isa, shape, src, rows, columns, packs };
+    let halved = rows <= FLAT && packs;
     let depth = if halved { BLOCK / 2 } else { BLOCK };
     let most = if K::RESUMABLE { block_of(depth, src.steps) } else { src.batch };
     let mut b = 0;
@@ -151,7 +158,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         // SAFETY: examples b .. b + block are inside.
         unsafe {
             let walk = Walk { src: src.examples(b, block), ..whole };
-            let width = if few { 0 } else { walk.width(scratch.len()) };
+            let width = walk.width(scratch.len());
             if width > 0 {
                 walk.packed(width, scratch.cast(), kernel);
             } else if walk.weights_pay(few) {
@@ -189,26 +196,30 @@ struct Walk<T> {
     src: Source<T>,
     rows: usize,
     columns: usize,
+    /// Whether to pack, if there is room.
+    packs: bool,
+}
+
+/// Whether to copy `x` pays, for so many rows of output.
+fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
+    let stride = src.x_stride * size_of::<T>();
+    let far = match shape.panel.get() * size_of::<T>() <= LINE {
+        true => NEAR,
+        false if rows >= MANY && src.dy_row == 1 => PAGE / 2,
+        false => PAGE,
+    };
+    // A few rows of output pay for a copy only of what would be read from afar, again and again.
+    let enough = rows >= MAX_ROWS || stride.saturating_mul(src.depth().min(BLOCK)) >= FAR_X;
+    stride >= far && enough && may_pack(stride, rows)
 }
 
 impl<T: Element> Walk<T> {
-    /// Whether there is scratch, and to copy `x` into it pays.
-    fn packing_pays(&self, scratch: usize) -> bool {
-        let far = match self.shape.panel.get() * size_of::<T>() <= LINE {
-            true => NEAR,
-            false if self.rows >= MANY && self.src.dy_row == 1 => PAGE / 2,
-            false => PAGE,
-        };
-        let stride = self.src.x_stride * size_of::<T>();
-        scratch > 0 && stride >= far && may_pack(stride, self.rows)
-    }
-
     /// The columns that are packed at a time: whole panels, or 0 where packing cannot be done or does
     /// not pay.
     fn width(&self, scratch: usize) -> usize {
         let panel = self.shape.panel;
         let depth = self.src.depth();
-        if depth == 0 || !self.packing_pays(scratch) {
+        if depth == 0 || !self.packs {
             return 0;
         }
         let room = scratch / depth;
