@@ -163,6 +163,21 @@ macro_rules! sums_by_fours {
 #[cfg(x86_simd)]
 use sums_by_fours;
 
+/// [`Simd::opaque`] where there is assembly.
+#[cfg(x86_simd)]
+#[inline(always)]
+#[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read or written through it
+fn opaque<T>(mut p: *const T) -> *const T {
+    // (Miri knows no assembly.)
+    if !cfg!(miri) {
+        // SAFETY: no instruction at all.
+        unsafe {
+            core::arch::asm!("/* {0} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags));
+        }
+    }
+    p
+}
+
 /// Defines `sum_lanes` by the sums of four and of eight.
 #[cfg(x86_simd)]
 macro_rules! sum_lanes {

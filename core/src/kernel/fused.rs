@@ -109,14 +109,16 @@ where
     let mut held = MaybeUninit::<Sums<[S::V; 2], ROWS, VECS>>::uninit();
     let held: *mut [S::V; 2] = held.as_mut_ptr().cast();
     let mut src = Source { dy_row: 1, ..row.src };
+    let ahead = !row.ahead[0].is_null();
     let mut c = 0;
     // SAFETY: c + tile <= columns; sums are held before they are updated with; an example is taken off `rest`
     // for each vector of a tile.
     unsafe {
         while c + tile <= row.columns {
-            row.fetch_ahead::<S, ROWS>(s, (0, c), tile);
             let (mut sums, mut rest) = (zeros, src);
-            if c > 0 {
+            if c == 0 {
+                row.fetch_ahead::<S, ROWS>(s, (0, c), tile);
+            } else {
                 for r in 0..ROWS {
                     for v in 0..VECS {
                         // One sum instead of two: half as many examples pay for the updates.
@@ -124,6 +126,9 @@ where
                             let one = rest.examples(0, 1);
                             sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, one, tile, sums);
                             rest = rest.examples(1, rest.batch - 1);
+                        }
+                        if ahead {
+                            row.fetch_ahead::<S, 1>(s, (r, c + v * S::LANES), S::LANES);
                         }
                         let (at, sums) = ((r, c - tile + v * S::LANES), *held.add(r * VECS + v));
                         update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
@@ -231,13 +236,13 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
     }
 }
 
-/// [`tiles`] of `ROWS` or `REST` rows, as [`super::row`] has them for these sums; or one row after the other,
+/// [`tiles`] of `TALL` or `ROWS` rows, as [`super::row`] has them for these sums; or one row after the other,
 /// which are wide where panels lie side by side.
 ///
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-unsafe fn any_tiles<T, S, R, const ROWS: usize, const REST: usize, const SECOND: bool>(
+unsafe fn any_tiles<T, S, R, const TALL: usize, const ROWS: usize, const SECOND: bool>(
     s: S,
     rule: R,
     fused: &FusedRow<T>,
@@ -249,11 +254,11 @@ unsafe fn any_tiles<T, S, R, const ROWS: usize, const REST: usize, const SECOND:
     // SAFETY: by contract.
     unsafe {
         match fused.row.rows {
-            Rows::Tile(n) if n == ROWS => {
-                tiles::<T, S, R, ROWS, TILE_VECS, SECOND>(s, rule, fused, 0)
+            Rows::Tile(n) if n == TALL => {
+                tiles::<T, S, R, TALL, TILE_VECS, SECOND>(s, rule, fused, 0);
             }
-            Rows::Tile(n) if REST > 1 && n == REST => {
-                tiles::<T, S, R, REST, TILE_VECS, SECOND>(s, rule, fused, 0);
+            Rows::Tile(n) if ROWS < TALL && n == ROWS => {
+                tiles::<T, S, R, ROWS, TILE_VECS, SECOND>(s, rule, fused, 0);
             }
             rows => {
                 let wide = fused.row.panel_stride == TILE_VECS * S::LANES;
@@ -278,10 +283,10 @@ unsafe fn any_row<T: Element, S: Simd<T>, R: Rule<T>>(s: S, rule: R, fused: &Fus
     // SAFETY: by contract.
     unsafe {
         match (Room::of::<T, S>(), R::SECOND && fused.second) {
-            (Room::Vectors32, false) => any_tiles::<T, S, R, 12, 4, false>(s, rule, fused),
-            (Room::Vectors16, false) => any_tiles::<T, S, R, 6, 4, false>(s, rule, fused),
-            (Room::Vectors32, true) => any_tiles::<T, S, R, 6, 1, true>(s, rule, fused),
-            (Room::Vectors16, true) => any_tiles::<T, S, R, 3, 1, true>(s, rule, fused),
+            (Room::Vectors32, false) => any_tiles::<T, S, R, 12, 6, false>(s, rule, fused),
+            (Room::Vectors16, false) => any_tiles::<T, S, R, 6, 6, false>(s, rule, fused),
+            (Room::Vectors32, true) => any_tiles::<T, S, R, 6, 6, true>(s, rule, fused),
+            (Room::Vectors16, true) => any_tiles::<T, S, R, 3, 3, true>(s, rule, fused),
             // The step does not come here without vectors.
             (Room::Scalars32 | Room::Software, _) => {}
         }

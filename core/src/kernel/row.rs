@@ -96,15 +96,15 @@ impl Shape {
     }
 
     /// Rows of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each update that runs
-    /// beside its sums, or else they are single.
+    /// beside its sums (or for each two without `second`), or else they are single.
     pub(crate) fn fused_rows(self, second: bool, depth: usize, left: usize) -> Rows {
-        let [tall, _, rest] = self.grad;
+        let [tall, rows, _] = self.grad;
         match second {
             true if depth < TILE_VECS * self.moments => Rows::Single(left.min(SINGLES)),
             true => Rows::of(self.moments, left),
             false if depth < tall => Rows::Single(left.min(SINGLES)),
-            false if left >= tall => Rows::Tile(tall),
-            false => Rows::of(rest, left),
+            false if left >= tall && depth >= TILE_VECS * tall => Rows::Tile(tall),
+            false => Rows::of(rows, left),
         }
     }
 }

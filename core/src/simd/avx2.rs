@@ -1,6 +1,6 @@
 //! AVX2 and FMA: 256-bit vectors, 16 registers.
 
-use super::{Simd, first_of, padded, sum_lanes, sums_by_fours};
+use super::{Simd, first_of, opaque, padded, sum_lanes, sums_by_fours};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -157,13 +157,8 @@ macro_rules! avx2 {
                 unsafe { _mm_sfence() }
             }
             #[inline(always)]
-            fn opaque(self, mut p: *const $T) -> *const $T {
-                // SAFETY: no instruction at all.
-                unsafe {
-                    core::arch::asm!("/* {0} */", inout(reg) p,
-                        options(pure, nomem, nostack, preserves_flags));
-                }
-                p
+            fn opaque(self, p: *const $T) -> *const $T {
+                opaque(p)
             }
             #[inline(always)]
             fn prefetch(self, p: *const $T) {

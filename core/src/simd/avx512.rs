@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL): 512-bit vectors, 32 registers, a mask for every tail.
 
-use super::{Simd, first_of, padded, sum_lanes, sums_by_fours};
+use super::{Simd, first_of, opaque, padded, sum_lanes, sums_by_fours};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -185,13 +185,8 @@ macro_rules! avx512 {
                 unsafe { _mm_sfence() }
             }
             #[inline(always)]
-            fn opaque(self, mut p: *const $T) -> *const $T {
-                // SAFETY: no instruction at all.
-                unsafe {
-                    core::arch::asm!("/* {0} */", inout(reg) p,
-                        options(pure, nomem, nostack, preserves_flags));
-                }
-                p
+            fn opaque(self, p: *const $T) -> *const $T {
+                opaque(p)
             }
             #[inline(always)]
             fn prefetch(self, p: *const $T) {

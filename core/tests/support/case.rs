@@ -120,7 +120,7 @@ pub fn shapes() -> Vec<Dims> {
     shapes.extend((0..=70).map(|inputs| shape(3, 1, 7, inputs)));
     shapes.extend((0..=70).map(|inputs| shape(2, 2, 3, inputs)));
     shapes.extend((0..=26).map(|outputs| shape(3, 1, outputs, 33)));
-    shapes.extend((10..=26).map(|outputs| shape(13, 1, outputs, 34))); // of the fused step, too
+    shapes.extend((10..=26).map(|outputs| shape(25, 1, outputs, 34))); // of the fused step, too
     shapes.extend((0..=14).map(|outputs| shape(2, 3, outputs, 9)));
     shapes.extend((15..=70).map(|outputs| shape(2, 2, outputs, 3))); // of the bias: vectors
     shapes.extend((0..=26).map(|batch| shape(batch, 1, 7, 19))); // rows of the input gradient
