@@ -10,7 +10,7 @@
 //! registers and never stored. `grad` alone is the ordinary matrix product on the same tiles.
 
 use super::deep;
-use super::row::{Row, Rows, Shape};
+use super::row::{DEEP, Row, Rows, Shape};
 use super::sweep::{self, RowKernel, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
@@ -155,7 +155,10 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
         unsafe {
             let out = self.out.at(j, i);
             let ahead = [out.p.cast_const(), core::ptr::null(), core::ptr::null()];
-            T::grad_row(isa, &Row { ends: self.ends, out, ..row }.with_ahead(ahead, out.stride));
+            T::grad_row(
+                isa,
+                &Row { ends: self.ends, out, ..row }.with_ahead(ahead, out.stride, DEEP),
+            );
         }
     }
 }
@@ -194,7 +197,8 @@ impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENC
         unsafe {
             let (out, out_sq) = (self.out.at(j, i), self.out_sq.at(j, i));
             let ahead = [out.p.cast_const(), out_sq.p.cast_const(), core::ptr::null()];
-            let row = Row { ends: self.ends, out, out_sq, ..row }.with_ahead(ahead, out.stride);
+            let row =
+                Row { ends: self.ends, out, out_sq, ..row }.with_ahead(ahead, out.stride, DEEP);
             if SEQUENCE { T::sequence_row(isa, &row) } else { T::moments_row(isa, &row) }
         }
     }

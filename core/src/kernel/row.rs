@@ -282,13 +282,13 @@ unsafe fn tiles<
     }
 }
 
-/// Prefetching pays from so many `(b, t)` on.
+/// Prefetching all lines of a tile at once pays from so many `(b, t)` on.
 pub(super) const DEEP: usize = 32;
 
 impl<T: Element> Row<T> {
-    /// The same row with `arrays` to prefetch, if it pays.
-    pub(crate) fn with_ahead(self, arrays: [*const T; 3], stride: usize) -> Self {
-        let deep = self.src.depth() >= DEEP;
+    /// The same row with `arrays` to prefetch, if there are at least `least` `(b, t)`.
+    pub(crate) fn with_ahead(self, arrays: [*const T; 3], stride: usize, least: usize) -> Self {
+        let deep = self.src.depth() >= least;
         Row {
             ahead: if deep { arrays } else { [core::ptr::null(); 3] },
             ahead_stride: stride,

@@ -320,7 +320,9 @@ where
         let far = self.stride * size_of::<T>() >= PAGE;
         let arrays = if far { self.optimizer.arrays() } else { [core::ptr::null(); 3] };
         let arrays = arrays.map(|p| if p.is_null() { p } else { p.wrapping_add(at) });
-        let row = Row { ends: self.ends, ..row }.with_ahead(arrays, self.stride);
+        // A fused row fetches one vector at a time, beside its sums.
+        let least = if self.fused { 0 } else { DEEP };
+        let row = Row { ends: self.ends, ..row }.with_ahead(arrays, self.stride, least);
         // SAFETY: the parameters of the row are inside; the coefficients are plain if it is fused.
         unsafe {
             if self.fused {
