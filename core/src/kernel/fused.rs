@@ -3,8 +3,9 @@
 //! Plan: the multipliers sum a tile while the divider of the CPU is idle, and wait for it when the optimizer
 //! takes roots and divides. So the sums of a finished tile are *held* on the stack, and one vector of them
 //! updates its parameters after each of the first examples of the next tile: on Zen 4 a root and a division
-//! of 16 lanes take 16 cycles of the divider, but only 4 of the multipliers. With fewer examples than a tile
-//! has vectors, its parameters are updated as soon as it is summed.
+//! of 16 lanes take 16 cycles of the divider, but only 4 of the multipliers. The parameters that the next tile
+//! will update are fetched there, too, a vector at a time: all at once they would keep its own loads waiting.
+//! With fewer examples than a tile has vectors, its parameters are updated as soon as it is summed.
 //!
 //! Only the [`plain`](AdamCoeffs::plain) configurations are compiled here, and no weights; the rest takes the
 //! longer way round in [`super::step`], to the same bits.

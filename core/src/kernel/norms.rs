@@ -30,6 +30,8 @@ use crate::{Batch, Dims, Element, Error, Isa, Start};
 ///   overwrites and never reads.
 /// * `norms`: `[B]`.
 ///
+/// On targets with vectors sequences of 32 steps and more take 24 KiB of stack for `f32`, 48 KiB for `f64`.
+///
 /// BackPACK's `batch_l2` and the first step of clipping (Abadi et al. 2016); see
 /// [`bias_sq_norms`] for the bias' share.
 ///

@@ -63,7 +63,7 @@ pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
     let vectors = src.dy_row == 1 && S::LANES > 1;
     // Where the rows of a tile begin that are no whole vector, and for how many tiles one is inside `dy`.
     let partial = if vectors { rows / S::LANES * S::LANES } else { 0 };
-    let inside = (all + rows).saturating_sub(partial + S::LANES) / rows;
+    let inside = (all + rows).saturating_sub(partial + S::LANES) / rows.max(1);
     let (mut from, mut at) = (src.dy.wrapping_add(j * src.dy_row), 0);
     for b in 0..src.batch {
         // SAFETY: b < batch; tiles * rows elements of each (b, t) are inside dy and `to`, and whole vectors

@@ -8,9 +8,10 @@
 //! Sizes: with 32 vector registers `grad` 12 x 2 (24 accumulators, 2 `x`, 1 `dy`) and moments 6 x 2 (two sums
 //! each, and the products), with 16 registers 6 x 2 and 3 x 2; a sequence holds `g` as well, so 4 x 2, or 12 x 2 if
 //! it is long enough that both sums can wait in memory while an example is gone through (with 16 registers they
-//! always do: eight products at a time keep the multipliers busy, four do not). With 32 registers of one element, 2 x 4 of everything; the backend may bring
-//! that loop in assembly ([`Loops`]). Where a vector takes one slot of two multipliers, as on Intel's CPUs, every
-//! instruction beside them takes one from them: what the loop knows at compile time it need not add up.
+//! always do: eight products at a time keep the multipliers busy, four do not). With 32 registers of one element,
+//! 2 x 4 of everything; the backend may bring that loop in assembly ([`Loops`]). Where a vector takes one slot of
+//! two multipliers, as on Intel's CPUs, every instruction beside them may take one from them: what is known when
+//! the loop is compiled need not be added up.
 
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Start};
@@ -381,6 +382,7 @@ where
         let loops = S::LOOPS.map(|loops| loops.grad);
         let nowhere = core::ptr::null_mut();
         let done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, nowhere);
+        // Rows that are not side by side are found from three pointers, four from each.
         let mut rows = [dy, dy.wrapping_add(4 * src.dy_row), dy.wrapping_add(8 * src.dy_row)];
         // Without weights it is all one loop.
         let (outer, inner) = if WEIGHTED { (src.batch, src.steps) } else { (1, src.depth()) };
