@@ -48,7 +48,8 @@ pub(super) const fn sums_len(dims: Dims) -> usize {
     2 * if outputs < ROWS { outputs } else { ROWS } * stride(inputs)
 }
 
-/// Calls `then` for each part of a layer, from a row and a column on, when it is summed; `SECOND` with the sums of squares.
+/// Calls `then` for each part of a layer, from a row and a column on, when it is summed; `SECOND` with the sums
+/// of squares.
 ///
 /// # Safety
 /// `src` is readable for all rows and columns; `scratch` is as long as [`sums_len`] says, or longer, which is not 0.

@@ -7,10 +7,10 @@
 //!
 //! each sum in 16 lanes. Plan: for one step the norm of a product of vectors is the product of their
 //! norms (Goodfellow, "Efficient per-example gradient computations", 2015), four examples at a time, since
-//! the lanes of one are a chain of dependent additions. For long sequences a few rows of `G` at a time are made on
-//! the stack, by the tiles of the matrix product, and squared in their order; for others, and
-//! where rows are long, in registers, a few times 16 columns at a time. Unlike the Gram form `sum_{t,s} (dy_t dy_s)
-//! (x_t x_s)` this never cancels to a negative number.
+//! the lanes of one are a chain of dependent additions. For long sequences a few rows of `G` at a time are made
+//! on the stack, by the tiles of the matrix product, and squared in their order; for others, and where rows are
+//! long, in registers, a few times 16 columns at a time. Unlike the Gram form `sum_{t,s} (dy_t dy_s) (x_t x_s)`
+//! this never cancels to a negative number.
 
 use core::mem::MaybeUninit;
 use core::ptr;
