@@ -236,8 +236,8 @@ unsafe fn square_rows<T: Element, S: Simd<T>, const N: usize, const G: usize>(
     rows: *const T,
     stride: usize,
     columns: usize,
-    lanes: &mut [[S::V; G]; N],
-) {
+    mut lanes: [[S::V; G]; N],
+) -> [[S::V; G]; N] {
     let mut k = 0;
     // SAFETY: by contract; lanes without an element multiply -0 and 0, which adds nothing to any sum.
     unsafe {
@@ -264,6 +264,7 @@ unsafe fn square_rows<T: Element, S: Simd<T>, const N: usize, const G: usize>(
             }
         }
     }
+    lanes
 }
 
 /// Examples at a time.
@@ -287,16 +288,17 @@ unsafe fn groups<T: Element, S: Simd<T>, const G: usize>(
     }
     let mut done = 0;
     for norms in norms.chunks_exact_mut(FOUR) {
-        let mut lanes = [[[s.splat(T::ZERO); G]; FOUR]; 2];
-        let [of_dy, of_x] = &mut lanes;
+        let zeros = [[s.splat(T::ZERO); G]; FOUR];
         // SAFETY: examples done .. done + FOUR are inside x and dy.
-        unsafe {
+        let (dy, x) = unsafe {
             let (dy, x) =
                 (batch.dy.as_ptr().add(done * outputs), batch.x.as_ptr().add(done * inputs));
-            square_rows::<T, S, FOUR, G>(s, dy, outputs, outputs, of_dy);
-            square_rows::<T, S, FOUR, G>(s, x, inputs, inputs, of_x);
-        }
-        let [dy, x] = lanes.map(|lanes| s.sum_lanes(&lanes));
+            (
+                square_rows::<T, S, FOUR, G>(s, dy, outputs, outputs, zeros),
+                square_rows::<T, S, FOUR, G>(s, x, inputs, inputs, zeros),
+            )
+        };
+        let (dy, x) = (s.sum_lanes(&dy), s.sum_lanes(&x));
         for ((norm, dy), x) in norms.iter_mut().zip(dy).zip(x) {
             *norm = if from == Start::Resume { *norm } else { T::ZERO } + dy * x;
         }
@@ -415,7 +417,8 @@ unsafe fn rows_norms<T: Element, S: Simd<T>, const G: usize>(
                 };
                 T::grad_row(isa, &row);
                 for r in 0..rows.count() {
-                    square_rows::<T, S, 1, G>(s, g.add(r * stride), 0, inputs, &mut lanes);
+                    let g = g.add(r * stride);
+                    lanes = square_rows::<T, S, 1, G>(s, g, 0, inputs, lanes);
                 }
             }
             j += rows.count();
