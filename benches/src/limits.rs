@@ -309,7 +309,7 @@ mod portable {
             let [sum, sum_sq] = &mut sums;
             for ((sum, sum_sq), x) in sum.iter_mut().zip(sum_sq).zip(&x[k % x.len()]) {
                 let g = dy * *x;
-                *sum = *sum + g;
+                *sum += g;
                 *sum_sq = fma(g, g, *sum_sq);
             }
         }
