@@ -10,6 +10,7 @@ use crate::kernel::fused::FusedRow;
 use crate::kernel::row::{Row, Shape};
 use crate::kernel::rule::{AdamArrays, MomentumArrays, RmspropArrays, Run};
 use crate::kernel::tile::{Ends, Source};
+use crate::simd::REDUCTION_LANES;
 #[cfg(x86_simd)]
 use crate::simd::{Avx2, Avx512};
 use crate::{AdamCoeffs, Batch, Dims, Isa, MomentumCoeffs, RmspropCoeffs, Start, simd::Portable};
@@ -127,8 +128,8 @@ dispatch! {
         = kernel::reduce::run_reduce;
     unsafe fn sq_norms(batch: &Batch<'_, T>, from: Start, norms: &mut [T])
         = kernel::norms::run_sq_norms;
-    unsafe fn sequence_norms(same: Isa, batch: &Batch<'_, T>, from: Start, norms: &mut [T])
-        = kernel::norms::run_sequence_norms;
+    unsafe fn add_squares(first: *const T, rows: usize, stride: usize, columns: usize, lanes: &mut [T; REDUCTION_LANES]) -> T
+        = kernel::squares::run_add_squares;
     unsafe fn bias_sq_norms(batch: &Batch<'_, T>, from: Start, norms: &mut [T])
         = kernel::norms::run_bias_sq_norms;
 }

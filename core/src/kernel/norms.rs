@@ -8,17 +8,10 @@
 //! each sum in 16 lanes. Plan: for one step the norm of a product of vectors is the product of their
 //! norms (Goodfellow, "Efficient per-example gradient computations", 2015), four examples at a time, since
 //! the lanes of one are a chain of dependent additions. For long sequences a few rows of `G` at a time are made
-//! on the stack, by the tiles of the matrix product, and squared in their order; for others, and where rows are
-//! long, in registers, a few times 16 columns at a time. Unlike the Gram form `sum_{t,s} (dy_t dy_s) (x_t x_s)`
-//! this never cancels to a negative number.
+//! on the stack ([`super::squares`]); for others, and where rows are long, in registers, a few times 16 columns at
+//! a time. Unlike the Gram form `sum_{t,s} (dy_t dy_s) (x_t x_s)` this never cancels to a negative number.
 
-use core::mem::MaybeUninit;
-use core::ptr;
-
-use super::moments::source;
-use super::row::{self, Row};
-use super::sweep::CACHES;
-use super::tile::{Ends, Out};
+use super::squares::{is_long, long_norms, square_rows};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Batch, Dims, Element, Error, Isa, Start};
@@ -56,8 +49,8 @@ pub fn sq_norms<T: Element>(
     check("sq_norms", norms.len(), batch.dims.batch)?;
     // SAFETY: the lengths were checked.
     unsafe {
-        if CACHES && batch.dims.steps >= LONG && batch.dims.inputs <= ROOM / 4 {
-            T::sequence_norms(isa, isa, batch, from, norms);
+        if is_long(batch.dims) {
+            long_norms(isa, batch, from, norms);
         } else {
             T::sq_norms(isa, batch, from, norms);
         }
@@ -226,47 +219,6 @@ impl<T: Element> Columns<T> {
     }
 }
 
-/// Squares `N` rows of `columns` elements, `stride` apart, each into its lanes.
-///
-/// # Safety
-/// They are readable; `G * LANES` is 16.
-#[inline(always)]
-unsafe fn square_rows<T: Element, S: Simd<T>, const N: usize, const G: usize>(
-    s: S,
-    rows: *const T,
-    stride: usize,
-    columns: usize,
-    mut lanes: [[S::V; G]; N],
-) -> [[S::V; G]; N] {
-    let mut k = 0;
-    // SAFETY: by contract; lanes without an element multiply -0 and 0, which adds nothing to any sum.
-    unsafe {
-        while k + REDUCTION_LANES <= columns {
-            for n in 0..N {
-                for v in 0..G {
-                    let x = s.load(rows.add(n * stride + k + v * S::LANES));
-                    lanes[n][v] = s.fma(x, x, lanes[n][v]);
-                }
-            }
-            k += REDUCTION_LANES;
-        }
-        for v in 0..G {
-            let at = k + v * S::LANES;
-            if at >= columns {
-                break;
-            }
-            let rest = S::LANES.min(columns - at);
-            for n in 0..N {
-                let row = rows.add(n * stride + at);
-                let (a, b) =
-                    (s.load_first(row, rest, T::ZERO), s.load_first(row, rest, T::NEG_ZERO));
-                lanes[n][v] = s.fma(a, b, lanes[n][v]);
-            }
-        }
-    }
-    lanes
-}
-
 /// Examples at a time.
 const FOUR: usize = 4;
 
@@ -370,64 +322,6 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
     }
 }
 
-/// From so many steps on, rows of `G` are made in tiles. (For fewer, their squares, a chain of additions in each
-/// lane, would take as long by themselves.)
-const LONG: usize = 32;
-
-/// Elements of `G` on the stack: 12 rows of 512 columns.
-const ROOM: usize = if CACHES { 12 * 512 } else { 0 };
-
-/// The norms of sequences, with `G` vectors of lanes.
-///
-/// # Safety
-/// As [`run_sequence_norms`]; `G * LANES` is 16.
-#[inline(always)]
-unsafe fn rows_norms<T: Element, S: Simd<T>, const G: usize>(
-    s: S,
-    isa: Isa,
-    batch: &Batch<'_, T>,
-    from: Start,
-    norms: &mut [T],
-) {
-    let Dims { outputs, inputs, .. } = batch.dims;
-    // SAFETY: it has no conditions.
-    let shape = unsafe { row::shape::<T, S>(s) };
-    let mut room = [const { MaybeUninit::<T>::uninit() }; ROOM];
-    let g: *mut T = room.as_mut_ptr().cast();
-    // Whole vectors from row to row.
-    let stride = inputs.next_multiple_of(REDUCTION_LANES).max(1);
-    for (b, norm) in norms.iter_mut().enumerate() {
-        let mut lanes = [[s.splat(T::ZERO); G]];
-        let mut j = 0;
-        while j < if inputs == 0 { 0 } else { outputs } {
-            let rows = shape.grad_rows((ROOM / stride).min(outputs - j));
-            // SAFETY: example b and its rows from j on are inside; they fit the room, and are written before
-            // they are read.
-            unsafe {
-                let row = Row {
-                    src: source(batch).examples(b, 1).row(j),
-                    panel_stride: shape.panel.get(),
-                    rows,
-                    columns: inputs,
-                    ends: Ends::FRESH,
-                    out: Out { p: g, stride },
-                    out_sq: Out { p: ptr::null_mut(), stride: 0 },
-                    ahead: [ptr::null(); 3],
-                    ahead_stride: 0,
-                };
-                T::grad_row(isa, &row);
-                for r in 0..rows.count() {
-                    let g = g.add(r * stride);
-                    lanes = square_rows::<T, S, 1, G>(s, g, 0, inputs, lanes);
-                }
-            }
-            j += rows.count();
-        }
-        let [square] = s.sum_lanes(&lanes);
-        *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
-    }
-}
-
 /// The loops of [`bias_sq_norms`] for `G` vectors of lanes.
 ///
 /// # Safety
@@ -475,29 +369,6 @@ pub(crate) unsafe fn run_sq_norms<T: Element, S: Simd<T>>(
             2 => weight_norms::<T, S, 2>(s, batch, from, norms),
             4 => weight_norms::<T, S, 4>(s, batch, from, norms),
             _ => weight_norms::<T, S, REDUCTION_LANES>(s, batch, from, norms),
-        }
-    }
-}
-
-/// The loops of [`sq_norms`] for long sequences of rows that are not; `isa` is that of `s`.
-///
-/// # Safety
-/// Its lengths were checked; four rows of `G` fit [`ROOM`].
-#[inline(always)]
-pub(crate) unsafe fn run_sequence_norms<T: Element, S: Simd<T>>(
-    s: S,
-    isa: Isa,
-    batch: &Batch<'_, T>,
-    from: Start,
-    norms: &mut [T],
-) {
-    // SAFETY: by contract, and each arm has the number of vectors it names.
-    unsafe {
-        match REDUCTION_LANES / S::LANES {
-            1 => rows_norms::<T, S, 1>(s, isa, batch, from, norms),
-            2 => rows_norms::<T, S, 2>(s, isa, batch, from, norms),
-            4 => rows_norms::<T, S, 4>(s, isa, batch, from, norms),
-            _ => {} // not called without vectors
         }
     }
 }
