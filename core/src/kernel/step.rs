@@ -425,10 +425,11 @@ where
     }
 }
 
-/// The bias, a stretch of `j` at a time.
+/// The bias, a stretch of `j` at a time. (Not inlined: the stack need not hold its sums beside the weight's.)
 ///
 /// # Safety
 /// As [`step`].
+#[inline(never)]
 unsafe fn step_bias<T, O, const SECOND: bool, const SEQUENCE: bool>(
     isa: Isa,
     batch: &Batch<'_, T>,
