@@ -219,7 +219,7 @@ impl<T: Element> Walk<T> {
     fn width(&self, scratch: usize) -> usize {
         let panel = self.shape.panel;
         let depth = self.src.depth();
-        if depth == 0 || !self.packs {
+        if !CACHES || depth == 0 || !self.packs {
             return 0;
         }
         let room = scratch / depth;
