@@ -128,7 +128,7 @@ dispatch! {
         = kernel::reduce::run_reduce;
     unsafe fn sq_norms(batch: &Batch<'_, T>, from: Start, norms: &mut [T])
         = kernel::norms::run_sq_norms;
-    unsafe fn add_squares(first: *const T, rows: usize, stride: usize, columns: usize, lanes: &mut [T; REDUCTION_LANES]) -> T
+    unsafe fn add_squares(row: &Row<T>, lanes: &mut [T; REDUCTION_LANES]) -> T
         = kernel::squares::run_add_squares;
     unsafe fn bias_sq_norms(batch: &Batch<'_, T>, from: Start, norms: &mut [T])
         = kernel::norms::run_bias_sq_norms;

@@ -4,12 +4,11 @@
 //! squared in their order, lane by lane as [`super::norms`] says.
 
 use core::mem::MaybeUninit;
-use core::ptr;
 
 use super::moments::source;
-use super::row::Row;
-use super::sweep::CACHES;
-use super::tile::{Ends, Out};
+use super::row::{Row, Rows, Shape};
+use super::sweep::{CACHES, RowKernel, sweep};
+use super::tile::{Out, Source};
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Batch, Dims, Element, Isa, Start};
 
@@ -25,6 +24,38 @@ pub(super) fn is_long(dims: Dims) -> bool {
     CACHES && dims.steps >= LONG && dims.inputs <= ROOM / 4
 }
 
+/// A sweep that squares each row of tiles as soon as it is made.
+struct SquaresKernel<T> {
+    /// Where it is made; [`ROOM`] elements.
+    out: Out<T>,
+    lanes: [T; REDUCTION_LANES],
+    /// The sum of the lanes.
+    square: T,
+}
+
+impl<T: Element> RowKernel<T> for SquaresKernel<T> {
+    const RESUMABLE: bool = false;
+
+    fn rows(&self, shape: Shape, _src: &Source<T>, _few: bool, left: usize) -> Rows {
+        shape.grad_rows(left.min(ROOM / self.out.stride.max(1)))
+    }
+
+    fn most_columns(&self, _rows: usize) -> usize {
+        usize::MAX
+    }
+
+    fn block(&mut self, _first: bool, _last: bool) {}
+
+    unsafe fn row(&mut self, isa: Isa, row: Row<T>, _j: usize, _i: usize) {
+        let row = Row { out: self.out, ..row };
+        // SAFETY: the rows fit the room, and are written before they are read.
+        unsafe {
+            T::grad_row(isa, &row);
+            self.square = T::add_squares(isa, &row, &mut self.lanes);
+        }
+    }
+}
+
 /// The norms of long sequences whose rows are not.
 ///
 /// # Safety
@@ -37,61 +68,39 @@ pub(super) unsafe fn long_norms<T: Element>(
     norms: &mut [T],
 ) {
     let Dims { outputs, inputs, .. } = batch.dims;
-    // SAFETY: it has no conditions.
-    let shape = unsafe { T::shape(isa) };
     let mut room = [const { MaybeUninit::<T>::uninit() }; ROOM];
-    let g: *mut T = room.as_mut_ptr().cast();
     // Whole vectors from row to row.
-    let stride = inputs.next_multiple_of(REDUCTION_LANES).max(1);
+    let out = Out { p: room.as_mut_ptr().cast(), stride: inputs.next_multiple_of(REDUCTION_LANES) };
     for (b, norm) in norms.iter_mut().enumerate() {
-        let mut lanes = [T::ZERO; REDUCTION_LANES];
-        let mut square = T::ZERO;
-        let mut j = 0;
-        while j < if inputs == 0 { 0 } else { outputs } {
-            let rows = shape.grad_rows((ROOM / stride).min(outputs - j));
-            // SAFETY: example b and its rows from j on are inside; they fit the room, and are written before
-            // they are read.
-            unsafe {
-                let row = Row {
-                    src: source(batch).examples(b, 1).row(j),
-                    panel_stride: shape.panel.get(),
-                    rows,
-                    columns: inputs,
-                    ends: Ends::FRESH,
-                    out: Out { p: g, stride },
-                    out_sq: Out { p: ptr::null_mut(), stride: 0 },
-                    ahead: [ptr::null(); 3],
-                    ahead_stride: 0,
-                };
-                T::grad_row(isa, &row);
-                square = T::add_squares(isa, g, rows.count(), stride, inputs, &mut lanes);
-            }
-            j += rows.count();
+        let lanes = [T::ZERO; REDUCTION_LANES];
+        let mut kernel = SquaresKernel { out, lanes, square: T::ZERO };
+        // SAFETY: example b is inside x, dy and the weights: the lengths were checked.
+        unsafe {
+            let src = source(batch).examples(b, 1);
+            sweep(isa, src, outputs, inputs, &mut [], &mut kernel);
         }
-        *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
+        *norm = if from == Start::Resume { *norm } else { T::ZERO } + kernel.square;
     }
 }
 
-/// Squares `rows` rows of `columns` elements, `stride` apart, one after the other into the lanes; tells their sum.
+/// Squares the rows of an output that [`super::row::grad_row`] has written, one after the other, into the lanes;
+/// tells their sum.
 ///
 /// # Safety
-/// The rows are readable.
+/// The output is readable.
 #[inline(always)]
 pub(crate) unsafe fn run_add_squares<T: Element, S: Simd<T>>(
     s: S,
-    first: *const T,
-    rows: usize,
-    stride: usize,
-    columns: usize,
+    row: &Row<T>,
     lanes: &mut [T; REDUCTION_LANES],
 ) -> T {
     // SAFETY: by contract, and each arm has the number of vectors it names.
     unsafe {
         match REDUCTION_LANES / S::LANES {
-            1 => add_squares::<T, S, 1>(s, first, rows, stride, columns, lanes),
-            2 => add_squares::<T, S, 2>(s, first, rows, stride, columns, lanes),
-            4 => add_squares::<T, S, 4>(s, first, rows, stride, columns, lanes),
-            _ => add_squares::<T, S, REDUCTION_LANES>(s, first, rows, stride, columns, lanes),
+            1 => add_squares::<T, S, 1>(s, row, lanes),
+            2 => add_squares::<T, S, 2>(s, row, lanes),
+            4 => add_squares::<T, S, 4>(s, row, lanes),
+            _ => add_squares::<T, S, REDUCTION_LANES>(s, row, lanes),
         }
     }
 }
@@ -103,10 +112,7 @@ pub(crate) unsafe fn run_add_squares<T: Element, S: Simd<T>>(
 #[inline(always)]
 unsafe fn add_squares<T: Element, S: Simd<T>, const G: usize>(
     s: S,
-    first: *const T,
-    rows: usize,
-    stride: usize,
-    columns: usize,
+    row: &Row<T>,
     lanes: &mut [T; REDUCTION_LANES],
 ) -> T {
     let mut sums = [[s.splat(T::ZERO); G]];
@@ -115,8 +121,8 @@ unsafe fn add_squares<T: Element, S: Simd<T>, const G: usize>(
         for v in 0..G {
             sums[0][v] = s.load(lanes.as_ptr().add(v * S::LANES));
         }
-        for r in 0..rows {
-            sums = square_rows::<T, S, 1, G>(s, first.add(r * stride), 0, columns, sums);
+        for r in 0..row.rows.count() {
+            sums = square_rows::<T, S, 1, G>(s, row.out.at(r, 0).p, 0, row.columns, sums);
         }
         for v in 0..G {
             s.store(lanes.as_mut_ptr().add(v * S::LANES), sums[0][v]);
