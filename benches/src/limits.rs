@@ -54,7 +54,8 @@ fn same_length<T>(written: &[&mut [T]], read: &[&[T]]) -> usize {
 macro_rules! x86 {
     (
         $module:ident, $T:ident, $lanes:literal, $features:literal, $set1:ident, $load:ident,
-        $store:ident, $stream:ident, $add:ident, $mul:ident, $fma:ident, $sqrt:ident, $div:ident, $max:ident, $first:ident
+        $store:ident, $stream:ident, $add:ident, $mul:ident, $fma:ident, $sqrt:ident, $div:ident, $max:ident,
+        $first:ident
     ) => {
         pub(super) mod $module {
             use core::arch::x86_64::*;

@@ -24,7 +24,7 @@ const COLUMNS: usize = 512;
 const ODD: usize = 16;
 
 /// Sums of some rows and columns of a layer.
-pub(super) struct Sums<T> {
+pub(super) struct LayerSums<T> {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) grad: *const T,
@@ -52,14 +52,15 @@ pub(super) const fn sums_len(dims: Dims) -> usize {
 /// of squares.
 ///
 /// # Safety
-/// `src` is readable for all rows and columns; `scratch` is as long as [`sums_len`] says, or longer, which is not 0.
+/// `src` is readable for all rows and columns; `scratch` is as long as [`sums_len`] says, or longer,
+/// which is not 0.
 pub(super) unsafe fn parts<T: Element, const SECOND: bool, const SEQUENCE: bool>(
     isa: Isa,
     src: Source<T>,
     dims: Dims,
     ends: Ends<T>,
     scratch: &mut [T],
-    mut then: impl FnMut((usize, usize), Sums<T>),
+    mut then: impl FnMut((usize, usize), LayerSums<T>),
 ) {
     let Dims { outputs, inputs, .. } = dims;
     let stride = stride(inputs);
@@ -83,7 +84,7 @@ pub(super) unsafe fn parts<T: Element, const SECOND: bool, const SEQUENCE: bool>
                     sweep(isa, src, rows, columns, scratch, &mut kernel);
                 }
             }
-            then((j, i), Sums { rows, columns, grad, grad_sq, stride });
+            then((j, i), LayerSums { rows, columns, grad, grad_sq, stride });
         }
     }
 }

@@ -109,7 +109,7 @@ where
     let zeros = ([[s.splat(T::ZERO); VECS]; ROWS], [[s.splat(T::ZERO); VECS]; ROWS]);
     let mut held = MaybeUninit::<Sums<[S::V; 2], ROWS, VECS>>::uninit();
     let held: *mut [S::V; 2] = held.as_mut_ptr().cast();
-    let mut src = Source { dy_row: 1, ..row.src };
+    let mut src = Source { dy_row: 1, ..row.src }; // as it is, but known when this is compiled
     let ahead = !row.ahead[0].is_null();
     let mut c = 0;
     // SAFETY: c + tile <= columns; sums are held before they are updated with; an example is taken off `rest`

@@ -69,8 +69,8 @@ pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
         // SAFETY: b < batch; tiles * rows elements of each (b, t) are inside dy and `to`, and whole vectors
         // end before them.
         unsafe {
-            let weight = if src.weights.is_null() { T::ONE } else { *src.weights.add(b) };
-            let scaled = |dy| if src.weights.is_null() { dy } else { s.mul(s.splat(weight), dy) };
+            let weight = if src.weights.is_null() { None } else { Some(*src.weights.add(b)) };
+            let scaled = |dy| if let Some(c) = weight { s.mul(s.splat(c), dy) } else { dy };
             for _ in 0..src.steps {
                 let to = to.add(at);
                 if vectors {
@@ -93,8 +93,7 @@ pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
                     for k in 0..tiles {
                         for r in 0..rows {
                             let dy = *from.add((k * rows + r) * src.dy_row);
-                            *to.add(k * tile + r) =
-                                if src.weights.is_null() { dy } else { weight * dy };
+                            *to.add(k * tile + r) = if let Some(c) = weight { c * dy } else { dy };
                         }
                     }
                 }

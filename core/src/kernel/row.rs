@@ -160,6 +160,8 @@ pub struct Row<T> {
 trait Tile<T: Element> {
     /// Whether it only sees examples of other than one step.
     const SEQUENCE: bool;
+    /// Whether elements of `dy` may lie apart, as they do for the input gradient.
+    const APART: bool;
 
     /// The tile at that row and column.
     ///
@@ -334,7 +336,7 @@ where
     K: Tile<T>,
 {
     let plain = row.src.weights.is_null() && S::LOOPS.is_none();
-    let unit = S::LANES > 1 && ROWS > 1 && row.src.dy_row == 1;
+    let unit = S::LANES > 1 && ROWS > 1 && (!K::APART || row.src.dy_row == 1);
     // SAFETY: by contract.
     unsafe {
         match (plain, unit) {
@@ -385,6 +387,7 @@ struct GradTile;
 
 impl<T: Element> Tile<T> for GradTile {
     const SEQUENCE: bool = false;
+    const APART: bool = true;
 
     #[inline(always)]
     unsafe fn tile<
@@ -414,6 +417,7 @@ struct MomentsTile<const SEQUENCE: bool>;
 
 impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
     const SEQUENCE: bool = SEQUENCE;
+    const APART: bool = false;
 
     #[inline(always)]
     unsafe fn tile<

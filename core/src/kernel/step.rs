@@ -10,7 +10,7 @@
 
 use core::mem::MaybeUninit;
 
-use super::deep::{self, Sums};
+use super::deep::{self, LayerSums};
 use super::fused::FusedRow;
 use super::moments::source;
 use super::row::{DEEP, Row, Rows, Shape};
@@ -229,8 +229,8 @@ where
     ///
     /// # Safety
     /// As [`Optimizer::run`].
-    unsafe fn apply(&mut self, isa: Isa, at: usize, sums: Sums<T>) {
-        let Sums { rows, columns, grad, grad_sq, stride } = sums;
+    unsafe fn apply(&mut self, isa: Isa, at: usize, sums: LayerSums<T>) {
+        let LayerSums { rows, columns, grad, grad_sq, stride } = sums;
         let run = Run {
             at,
             stride: self.stride,
@@ -281,9 +281,9 @@ struct StackSums<T>([MaybeUninit<[T; SUMS]>; 2]);
 
 impl<T> StackSums<T> {
     /// Those of some rows and columns, side by side.
-    fn of(&self, rows: usize, columns: usize) -> Sums<T> {
+    fn of(&self, rows: usize, columns: usize) -> LayerSums<T> {
         let [grad, grad_sq] = self.0.each_ref().map(|sums| sums.as_ptr().cast());
-        Sums { rows, columns, grad, grad_sq, stride: columns }
+        LayerSums { rows, columns, grad, grad_sq, stride: columns }
     }
 }
 
