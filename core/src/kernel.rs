@@ -12,6 +12,7 @@ pub(crate) mod pack;
 pub(crate) mod reduce;
 pub(crate) mod row;
 pub(crate) mod rule;
+pub(crate) mod sequence;
 pub(crate) mod squares;
 pub(crate) mod step;
 pub(crate) mod sweep;

@@ -105,6 +105,10 @@ fn packed_or_in_place<T: Real>() {
     // Shorter rows for many of the output, and much of them for a few.
     packed_or_in_place_with::<T>(Dims::new(5, 257, page / 2 + 9));
     packed_or_in_place_with::<T>(Dims::new(258, 7, 2 * page + 9));
+    // Several groups of columns, and of rows if there is little scratch.
+    packed_or_in_place_with::<T>(Dims::new(70, 101, page + 9));
+    // Near rows of x, far ones of dy.
+    packed_or_in_place_with::<T>(Dims::new(5, page / 2 + 3, 256 + 9));
 }
 
 fn packed_or_in_place_with<T: Real>(dims: Dims) {

@@ -22,6 +22,10 @@ fn of_layers_that_are_packed() {
         // Blocks of 256 examples.
         (Dims::new(256, 1, 1024), 256 * (256 + 48)),
         (Dims::new(1_000_000, 1, 4096), 256 * (256 + 48) + SUMS),
+        // dy of as many rows as are worth it, where it is read for several groups of columns.
+        (Dims::new(255, 49, 1024), 255 * (256 * 1024 / 4 / 255 + 49)),
+        (Dims::new(256, 1000, 1024), 256 * (256 + 1000)),
+        (Dims::new(256, 1025, 1024), 256 * (256 + 1024)),
         // Of whole examples: 25 of 10 steps.
         (Dims::new(38, 1, 4096).with_steps(10), 250 * (256 * 1024 / 4 / 250 + 48)),
         (Dims::new(39, 1, 4096).with_steps(10), 250 * (256 * 1024 / 4 / 250 + 48) + SUMS),
@@ -57,5 +61,5 @@ fn no_extents_are_too_large() {
     const MAX: usize = usize::MAX;
     const LEN: usize = scratch_len(Dims { batch: MAX, steps: MAX, outputs: MAX, inputs: MAX });
     assert_eq!(LEN, MAX);
-    assert_eq!(scratch_len(Dims::new(MAX, MAX, MAX)), 256 * (256 + 48) + 120 * SUMS);
+    assert_eq!(scratch_len(Dims::new(MAX, MAX, MAX)), 256 * (256 + 1024) + 120 * SUMS);
 }

@@ -50,7 +50,7 @@ where
     // SAFETY: by contract.
     unsafe {
         if SECOND {
-            moments_sums::<T, S, ROWS, VECS, TAIL, false, false>(s, src, n, sums)
+            moments_sums::<T, S, ROWS, VECS, TAIL, false>(s, src, n, sums)
         } else {
             (grad_sums::<T, S, ROWS, VECS, TAIL, false>(s, src, n, sums.0), sums.1)
         }

@@ -104,7 +104,7 @@ pub fn moments<T: Element>(
 /// # let _ = SCRATCH;
 /// ```
 pub const fn scratch_len(dims: Dims) -> usize {
-    sweep::scratch_len(dims.batch, dims.steps, dims.inputs).saturating_add(deep::sums_len(dims))
+    sweep::scratch_len(dims).saturating_add(deep::sums_len(dims))
 }
 
 /// What tiles of a whole layer read.

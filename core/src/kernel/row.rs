@@ -6,6 +6,7 @@
 
 use core::num::NonZeroUsize;
 
+use super::sequence::sequence_tile;
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
 use crate::{Element, Start};
@@ -438,9 +439,11 @@ impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
         // SAFETY: by contract.
         unsafe {
             let (out, out_sq) = (row.out.at(r, c), row.out_sq.at(r, c));
-            moments_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED, SEQUENCE>(
-                s, src, n, row.ends, out, out_sq,
-            );
+            if SEQUENCE {
+                sequence_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, row.ends, out, out_sq);
+            } else {
+                moments_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, row.ends, out, out_sq);
+            }
         }
     }
 }

@@ -7,7 +7,8 @@
 //!   of a page put them all into the same few cache sets; so `x` is *packed* into panels of the tile's
 //!   width, `[panel][b, t][columns]`, as many columns at a time as fit the scratch and the second-level
 //!   cache, and `dy` (times the example weights) as `[b, t][rows]` for some rows of tiles at a time, since a
-//!   line of the cache holds more of it than one row of tiles wants.
+//!   line of the cache holds more of it than one row of tiles wants. Where that goes for several groups of columns,
+//!   `dy` of as many rows as there is room for is packed first, and once.
 //! * An output that is kept in memory is resumed every [`BLOCK`] `(b, t)`, so that panels stay in cache
 //!   however large the batch is.
 //! * For a few rows of output the time goes into the copy of `x`: it is taken in blocks of half as many
@@ -21,7 +22,7 @@ use core::mem::MaybeUninit;
 
 use super::row::{LINE, Row, Rows, Shape};
 use super::tile::{Ends, Out, Source};
-use crate::{Element, Isa};
+use crate::{Dims, Element, Isa};
 
 /// `(b, t)` between two visits of the sums in memory.
 const BLOCK: usize = 256;
@@ -44,7 +45,7 @@ const FAR_X: usize = 2 << 20;
 /// Fewest rows of output for which `x` is packed.
 const LEAST_ROWS: usize = MAX_ROWS / 2;
 
-/// From so many rows on whose `dy` lies side by side packing pays from half as far, however wide the panels.
+/// From so many rows on whose `dy` lies side by side packing pays from nearer, however wide the panels.
 const MANY: usize = 256;
 
 /// Up to so many `(b, t)` the output is walked row by row.
@@ -63,8 +64,11 @@ pub(crate) const CACHES: bool = cfg!(portable_vectors);
 /// Most rows in a tile, of any kernel and ISA.
 const MAX_ROWS: usize = 12;
 
-/// Rows of `dy` that are packed at a time.
+/// Rows of `dy` that are packed at a time, at least.
 const DY_ROWS: usize = 4 * MAX_ROWS;
+
+/// Bytes of packed `dy` that are worth having where it is read for several groups of columns.
+const DY_BYTES: usize = 1 << 20;
 
 /// Elements of `c dy` on the stack: a row of tiles, for one block of the batch.
 const WEIGHTED: usize = if CACHES { BLOCK * MAX_ROWS } else { 0 };
@@ -72,8 +76,9 @@ const WEIGHTED: usize = if CACHES { BLOCK * MAX_ROWS } else { 0 };
 /// Widest panel of any ISA and type.
 const MAX_PANEL: usize = 32;
 
-/// The elements of scratch with which a sweep over `columns` columns runs at full speed.
-pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> usize {
+/// The elements of scratch with which a sweep over an output of `dims` runs at full speed.
+pub(crate) const fn scratch_len(dims: Dims) -> usize {
+    let Dims { batch, steps, outputs: rows, inputs: columns } = dims;
     let all = batch.saturating_mul(steps);
     if !CACHES || all <= FEW || columns < NEAR / size_of::<f32>() {
         return 0;
@@ -83,7 +88,13 @@ pub(crate) const fn scratch_len(batch: usize, steps: usize, columns: usize) -> u
     let padded = columns.saturating_add(MAX_PANEL - 1) / MAX_PANEL * MAX_PANEL;
     let width = if padded < fits { padded } else { fits };
     let width = if width < MAX_PANEL { MAX_PANEL } else { width };
-    block.saturating_mul(width + DY_ROWS)
+    let most = DY_BYTES / 4 / block;
+    let dy_rows = match rows < most {
+        _ if width >= columns => DY_ROWS,
+        true => rows,
+        false => most,
+    };
+    block.saturating_mul(width + if dy_rows < DY_ROWS { DY_ROWS } else { dy_rows })
 }
 
 /// The elements of scratch with which the widest panel of a block can be packed.
@@ -160,11 +171,11 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
             let walk = Walk { src: src.examples(b, block), ..whole };
             let width = walk.width(scratch.len());
             if width > 0 {
-                walk.packed(width, scratch.cast(), kernel);
+                walk.packed(width, scratch, kernel);
             } else if walk.weights_pay(few) {
                 walk.weighted(kernel);
             } else {
-                walk.all_rows(walk.in_place(), None, few, kernel);
+                walk.all(None, None, few, kernel);
             }
         }
         b += block;
@@ -205,8 +216,10 @@ fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool 
     let stride = src.x_stride * size_of::<T>();
     let far = match shape.panel.get() * size_of::<T>() <= LINE {
         true => NEAR,
-        false if rows >= MANY && src.dy_row == 1 => PAGE / 2,
-        false => PAGE,
+        false if rows < MANY || src.dy_row != 1 => PAGE,
+        // What is saved is the walk through `dy` as well.
+        false if src.dy_stride * size_of::<T>() >= PAGE / 2 => PAGE / 4,
+        false => PAGE / 2,
     };
     // A few rows of output pay for a copy only of what would be read from afar, again and again.
     let enough = rows >= MAX_ROWS || stride.saturating_mul(src.depth().min(BLOCK)) >= FAR_X;
@@ -241,48 +254,106 @@ impl<T: Element> Walk<T> {
         if self.rows > FLAT { MAX_PANEL } else { usize::MAX }
     }
 
-    /// All columns, their `x` where it is.
-    fn in_place(&self) -> Panels<T> {
-        let panel_stride = self.shape.panel.get();
-        Panels { x: self.src.x, x_stride: self.src.x_stride, panel_stride, i: 0, n: self.columns }
-    }
-
-    /// All rows of tiles over some columns; their `dy` packed, times the example weights, into `dy` if given:
-    /// where, and for how many rows there is room.
+    /// All rows of tiles over all columns.
+    ///
+    /// `x` is read where it is, or copied into memory for so many columns at a time; and `dy`, times the example
+    /// weights, for so many rows.
     ///
     /// # Safety
-    /// As [`sweep`]; `dy` holds so many rows, and at least [`MAX_ROWS`].
-    unsafe fn all_rows<K: RowKernel<T>>(
+    /// As [`sweep`]; the memory has room for whole panels, and for rows: at least [`MAX_ROWS`].
+    unsafe fn all<K: RowKernel<T>>(
         &self,
-        panels: Panels<T>,
+        x: Option<(*mut T, usize)>,
         dy: Option<(*mut T, usize)>,
         few: bool,
         kernel: &mut K,
     ) {
-        let depth = self.src.depth();
+        let (depth, panel) = (self.src.depth(), self.shape.panel.get());
+        let width = x.map_or(self.columns, |(_, width)| width).max(1);
+        let mut packed = usize::MAX; // the first column that is
         let mut j = 0;
         while j < self.rows {
+            // SAFETY: rows j .. end and columns i .. i + n are inside, and those that are packed fit.
+            unsafe {
+                let end = match dy {
+                    Some(dy) => self.pack_dy(j, dy, kernel),
+                    None => self.rows,
+                };
+                for i in (0..self.columns).step_by(width) {
+                    let n = width.min(self.columns - i);
+                    let mut panels = Panels {
+                        x: self.src.x,
+                        x_stride: self.src.x_stride,
+                        panel_stride: panel,
+                        i,
+                        n,
+                    };
+                    if let Some((x, _)) = x {
+                        if packed != i {
+                            T::pack_x(self.isa, &self.src, i, n, x);
+                            packed = i;
+                        }
+                        panels = Panels { x, x_stride: panel, panel_stride: depth * panel, i, n };
+                    }
+                    self.rows(panels, dy.map(|(dy, _)| dy.cast_const()), (j, end), few, kernel);
+                }
+                j = end;
+            }
+        }
+    }
+
+    /// Copies `dy` of rows from `j` on, as [`Walk::rows`] will want it, as much as there is room for; tells the
+    /// first row that is not.
+    ///
+    /// # Safety
+    /// As [`Walk::all`].
+    unsafe fn pack_dy<K: RowKernel<T>>(
+        &self,
+        mut j: usize,
+        (mut dy, mut room): (*mut T, usize),
+        kernel: &K,
+    ) -> usize {
+        while j < self.rows {
             let left = self.rows - j;
-            let next = kernel.rows(self.shape, &self.src, few, left);
+            let rows = kernel.rows(self.shape, &self.src, false, left).count();
+            // Tiles of so many rows as the first.
+            let tiles = room.min(left) / rows.max(1);
+            if tiles == 0 {
+                break;
+            }
+            // SAFETY: the rows are inside, and they fit.
+            unsafe { T::pack_dy(self.isa, &self.src, j, rows, tiles, dy) };
+            (j, room) = (j + tiles * rows, room - tiles * rows);
+            dy = dy.wrapping_add(tiles * rows * self.src.depth());
+        }
+        j
+    }
+
+    /// Rows `j .. end` over some columns; their `dy` was packed, or is where it is.
+    ///
+    /// # Safety
+    /// As [`sweep`], for these.
+    unsafe fn rows<K: RowKernel<T>>(
+        &self,
+        panels: Panels<T>,
+        dy: Option<*const T>,
+        (mut j, end): (usize, usize),
+        few: bool,
+        kernel: &mut K,
+    ) {
+        let mut packed = dy;
+        while j < end {
+            let next = kernel.rows(self.shape, &self.src, few, self.rows - j);
             let rows = next.count();
-            let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src };
-            let mut tiles = 1;
-            if let Some((dy, room)) = dy {
-                // As many as fit; each has the rows of the first.
-                tiles = (room.min(left) / rows.max(1)).max(1);
-                // SAFETY: the rows are inside, and they fit.
-                unsafe { T::pack_dy(self.isa, &self.src, j, rows, tiles, dy) };
+            let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src }.row(j);
+            if let Some(dy) = packed {
                 (src.dy, src.dy_stride, src.dy_row) = (dy, rows, 1);
                 src.weights = core::ptr::null();
-            } else {
-                src.dy = src.dy.wrapping_add(j * src.dy_row);
+                packed = Some(dy.wrapping_add(rows * src.depth()));
             }
-            for _ in 0..tiles {
-                // SAFETY: rows j .. j + rows are inside.
-                unsafe { self.row(src, panels.panel_stride, next, panels.n, j, panels.i, kernel) };
-                j += rows;
-                src.dy = src.dy.wrapping_add(depth * rows); // the next packed tile, if there is one
-            }
+            // SAFETY: rows j .. j + rows are inside.
+            unsafe { self.row(src, panels.panel_stride, next, panels.n, j, panels.i, kernel) };
+            j += rows;
         }
     }
 
@@ -305,31 +376,21 @@ impl<T: Element> Walk<T> {
         let mut dy = [const { MaybeUninit::<T>::uninit() }; WEIGHTED];
         let room = WEIGHTED / self.src.depth().max(1);
         // SAFETY: by contract.
-        unsafe {
-            self.all_rows(self.in_place(), Some((dy.as_mut_ptr().cast(), room)), false, kernel)
-        }
+        unsafe { self.all(None, Some((dy.as_mut_ptr().cast(), room)), false, kernel) }
     }
 
     /// Everything packed, `width` columns at a time.
     ///
     /// # Safety
     /// As [`sweep`]; `scratch` holds `depth * width` elements, and `depth * DY_ROWS` more if [`Walk::packs_dy`].
-    unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: *mut T, kernel: &mut K) {
-        let (depth, panel) = (self.src.depth(), self.shape.panel.get());
-        let dy = self.packs_dy(width).then_some((scratch, DY_ROWS));
-        // SAFETY: inside the scratch.
-        let x = unsafe { scratch.add(if dy.is_some() { depth * DY_ROWS } else { 0 }) };
-        let mut i = 0;
-        while i < self.columns {
-            let n = width.min(self.columns - i);
-            let panels = Panels { x, x_stride: panel, panel_stride: depth * panel, i, n };
-            // SAFETY: columns i .. i + n are inside; `x` holds `width` columns of them.
-            unsafe {
-                T::pack_x(self.isa, &self.src, i, n, x);
-                self.all_rows(panels, dy, false, kernel);
-            }
-            i += n;
-        }
+    unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: *mut [T], kernel: &mut K) {
+        let depth = self.src.depth();
+        let x: *mut T = scratch.cast();
+        let room = scratch.len() / depth - width;
+        let room = if width >= self.columns { room.min(DY_ROWS) } else { room };
+        let dy = self.packs_dy(width).then_some((x.wrapping_add(depth * width), room));
+        // SAFETY: by contract; dy is behind x.
+        unsafe { self.all(Some((x, width)), dy, false, kernel) }
     }
 
     /// Columns `i .. i + columns` of some rows, cut as the kernel likes them.

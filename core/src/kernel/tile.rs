@@ -16,6 +16,12 @@
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Start};
 
+/// Tiles of so many rows have the time to fetch their `x`.
+const TALL: usize = 12;
+
+/// How many rows of `x` ahead.
+const X_AHEAD: usize = 8;
+
 /// What a tile reads: `x[b, t, i]` and `dy[b, t, j]`, from its first row and column on.
 #[derive(Clone, Copy)]
 pub struct Source<T> {
@@ -52,12 +58,24 @@ impl<T: Element> Source<T> {
     /// # Safety
     /// `b < batch`, and there are weights if `WEIGHTED`.
     #[inline(always)]
-    unsafe fn weight<S: Simd<T>, const WEIGHTED: bool>(&self, b: usize) -> T {
+    pub(crate) unsafe fn weight<S: Simd<T>, const WEIGHTED: bool>(&self, b: usize) -> T {
         if !WEIGHTED || S::LOOPS.is_some() && self.weights.is_null() {
             return T::ONE;
         }
         // SAFETY: b < batch elements by contract.
         unsafe { *self.weights.add(b) }
+    }
+
+    /// Fetches a row of `x` that a tall tile will read soon: it comes from the second-level cache.
+    #[inline(always)]
+    pub(crate) fn fetch_x<S: Simd<T>, const ROWS: usize, const VECS: usize>(
+        &self,
+        s: S,
+        x: *const T,
+    ) {
+        for v in 0..if ROWS < TALL { 0 } else { VECS } {
+            s.prefetch(x.wrapping_add(X_AHEAD * self.x_stride + v * S::LANES));
+        }
     }
 
     /// `(b, t)` in all.
@@ -89,7 +107,7 @@ impl<T: Element> Source<T> {
     /// # Safety
     /// `row` is inside the tile.
     #[inline(always)]
-    unsafe fn dy<S: Simd<T>, const WEIGHTED: bool>(
+    pub(crate) unsafe fn dy<S: Simd<T>, const WEIGHTED: bool>(
         &self,
         s: S,
         dy: *const T,
@@ -133,7 +151,7 @@ impl<T: Element> Ends<T> {
 /// # Safety
 /// `p` is readable for `VECS * LANES` elements, or for `n` if `TAIL`.
 #[inline(always)]
-unsafe fn load<T, S, const VECS: usize, const TAIL: bool>(
+pub(crate) unsafe fn load<T, S, const VECS: usize, const TAIL: bool>(
     s: S,
     p: *const T,
     n: usize,
@@ -212,7 +230,7 @@ impl<T: Element> Out<T> {
     /// # Safety
     /// The tile's elements are readable if the fold resumes.
     #[inline(always)]
-    unsafe fn start<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
+    pub(crate) unsafe fn start<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
         self,
         s: S,
         n: usize,
@@ -237,7 +255,7 @@ impl<T: Element> Out<T> {
     /// # Safety
     /// The tile's elements are writable.
     #[inline(always)]
-    unsafe fn finish<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
+    pub(crate) unsafe fn finish<S, const ROWS: usize, const VECS: usize, const TAIL: bool>(
         self,
         s: S,
         n: usize,
@@ -280,7 +298,7 @@ where
 /// # Safety
 /// `src` is readable for the tile; the sums, row by row, are readable and writable.
 #[inline(always)]
-unsafe fn run_loop<T, S, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
+pub(crate) unsafe fn run_loop<T, S, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
     loops: Option<[unsafe extern "C" fn(&TileLoop<T>); 2]>,
     src: &Source<T>,
     sum: &mut Sums<S::V, ROWS, VECS>,
@@ -390,6 +408,7 @@ where
             let weight = src.weight::<S, WEIGHTED>(b);
             for _ in 0..inner {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
+                src.fetch_x::<S, ROWS, VECS>(s, x);
                 for r in 0..ROWS {
                     let d = if S::LANES == 1 || src.dy_row == 1 {
                         src.dy::<S, WEIGHTED>(s, dy, r, weight)
@@ -410,9 +429,7 @@ where
     }
 }
 
-/// `g = fold_t`, then `sum = sum + g` and `sum_sq = fma(g, g, sum_sq)` over `b`.
-///
-/// `SEQUENCE` is false for `T = 1`, where `g` is one product.
+/// `g = c[b] dy x`, then `sum = sum + g` and `sum_sq = fma(g, g, sum_sq)` over `b`, for examples of one step.
 ///
 /// # Safety
 /// As [`grad_tile`], with two outputs.
@@ -424,7 +441,6 @@ pub(crate) unsafe fn moments_tile<
     const VECS: usize,
     const TAIL: bool,
     const WEIGHTED: bool,
-    const SEQUENCE: bool,
 >(
     s: S,
     src: Source<T>,
@@ -442,8 +458,7 @@ pub(crate) unsafe fn moments_tile<
             out.start::<S, ROWS, VECS, TAIL>(s, n, ends),
             out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends),
         );
-        let (sum, sum_sq) =
-            moments_sums::<T, S, ROWS, VECS, TAIL, WEIGHTED, SEQUENCE>(s, src, n, sums);
+        let (sum, sum_sq) = moments_sums::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, sums);
         out.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum);
         out_sq.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum_sq);
     }
@@ -461,7 +476,6 @@ pub(crate) unsafe fn moments_sums<
     const VECS: usize,
     const TAIL: bool,
     const WEIGHTED: bool,
-    const SEQUENCE: bool,
 >(
     s: S,
     src: Source<T>,
@@ -472,59 +486,25 @@ where
     T: Element,
     S: Simd<T>,
 {
-    // SAFETY: by contract; the loops stay inside batch, steps, rows and columns.
+    // SAFETY: by contract; the loops stay inside batch, rows and columns.
     unsafe {
         let (mut x, mut dy) = (src.x, src.dy);
-        let mut done = false;
-        if !SEQUENCE {
-            let loops = S::LOOPS.map(|loops| loops.moments);
-            let sum_sq = sum_sq.as_mut_ptr().cast();
-            done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, sum_sq);
-        }
+        let loops = S::LOOPS.map(|loops| loops.moments);
+        let sq = sum_sq.as_mut_ptr().cast();
+        let done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, sq);
         for b in 0..if done { 0 } else { src.batch } {
             let weight = src.weight::<S, WEIGHTED>(b);
-            if SEQUENCE {
-                let mut g = [[s.splat(T::ZERO); VECS]; ROWS];
-                for t in 0..src.steps {
-                    if S::LOOPS.is_some() && t == 1 {
-                        // From here on it is the loop of `grad`.
-                        let mut rest = src.examples(b, 1);
-                        (rest.x, rest.dy, rest.steps) = (x, dy, src.steps - 1);
-                        let (loops, sq) = (S::LOOPS.map(|loops| loops.grad), core::ptr::null_mut());
-                        if run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &rest, &mut g, sq) {
-                            x = x.wrapping_add(rest.steps * src.x_stride);
-                            dy = dy.wrapping_add(rest.steps * src.dy_stride);
-                            break;
-                        }
-                    }
-                    let xs = load::<T, S, VECS, TAIL>(s, x, n);
-                    for r in 0..ROWS {
-                        let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
-                        for v in 0..VECS {
-                            g[r][v] =
-                                if t == 0 { s.mul(d, xs[v]) } else { s.fma(d, xs[v], g[r][v]) };
-                        }
-                    }
-                    (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
+            let xs = load::<T, S, VECS, TAIL>(s, x, n);
+            src.fetch_x::<S, ROWS, VECS>(s, x);
+            for r in 0..ROWS {
+                let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
+                for v in 0..VECS {
+                    let g = s.mul(d, xs[v]);
+                    sum[r][v] = s.add(sum[r][v], g);
+                    sum_sq[r][v] = s.fma(g, g, sum_sq[r][v]);
                 }
-                for r in 0..ROWS {
-                    for v in 0..VECS {
-                        sum[r][v] = s.add(sum[r][v], g[r][v]);
-                        sum_sq[r][v] = s.fma(g[r][v], g[r][v], sum_sq[r][v]);
-                    }
-                }
-            } else {
-                let xs = load::<T, S, VECS, TAIL>(s, x, n);
-                for r in 0..ROWS {
-                    let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
-                    for v in 0..VECS {
-                        let g = s.mul(d, xs[v]);
-                        sum[r][v] = s.add(sum[r][v], g);
-                        sum_sq[r][v] = s.fma(g, g, sum_sq[r][v]);
-                    }
-                }
-                (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
             }
+            (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
         }
         (sum, sum_sq)
     }
