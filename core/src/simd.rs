@@ -124,6 +124,11 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// The correctly rounded square root.
     fn sqrt(self, a: Self::V) -> Self::V;
+    /// The same, for loops in which the divider of the CPU is busier than its multipliers.
+    #[inline(always)]
+    fn sqrt_by_products(self, a: Self::V) -> Self::V {
+        self.sqrt(a)
+    }
     /// `a * b + c`, rounded once
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `-a`

@@ -87,7 +87,7 @@ unsafe fn update<T, S, R, const TAIL: bool, const SECOND: bool>(
 {
     let at = fused.at + r * fused.stride + c;
     // SAFETY: by contract.
-    unsafe { rule.vector::<S, TAIL, true, SECOND>(s, at, n, grad, second) };
+    unsafe { rule.vector::<S, TAIL, true, SECOND, false>(s, at, n, grad, second) };
 }
 
 /// Tiles whose parameters are updated while the next one is summed. Returns the column after the last.

@@ -16,11 +16,17 @@ pub(crate) trait Rule<T: Element>: Copy {
 
     /// Updates parameters `at .. at + n` by their gradient and second moment (the square of the
     /// gradient unless `SECOND`). Stores only if `WRITE`; else returns the lanes in which all
-    /// results are finite.
+    /// results are finite. `ALONE` if nothing else keeps the multipliers busy.
     ///
     /// # Safety
     /// The elements are inside the arrays; `n` is `LANES`, or less if `TAIL`.
-    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
+    unsafe fn vector<
+        S: Simd<T>,
+        const TAIL: bool,
+        const WRITE: bool,
+        const SECOND: bool,
+        const ALONE: bool,
+    >(
         self,
         s: S,
         at: usize,
@@ -114,7 +120,8 @@ where
             while k + S::LANES <= run.n {
                 let g = s.load(grad.add(k));
                 let sq = if SECOND { s.load(second.add(k)) } else { g };
-                let finite = rule.vector::<S, false, WRITE, SECOND>(s, at + k, S::LANES, g, sq);
+                let finite =
+                    rule.vector::<S, false, WRITE, SECOND, true>(s, at + k, S::LANES, g, sq);
                 if !WRITE && finite.trailing_ones() < S::LANES as u32 {
                     return Err(at + k + finite.trailing_ones() as usize);
                 }
@@ -124,7 +131,7 @@ where
                 let rest = run.n - k;
                 let g = s.load_first(grad.add(k), rest, T::ZERO);
                 let sq = if SECOND { s.load_first(second.add(k), rest, T::ZERO) } else { g };
-                let finite = rule.vector::<S, true, WRITE, SECOND>(s, at + k, rest, g, sq);
+                let finite = rule.vector::<S, true, WRITE, SECOND, true>(s, at + k, rest, g, sq);
                 if !WRITE && finite.trailing_ones() < rest as u32 {
                     return Err(at + k + finite.trailing_ones() as usize);
                 }
@@ -186,8 +193,14 @@ fn average<T: Element, S: Simd<T>>(s: S, alpha: T, x: S::V, avg: S::V) -> S::V {
 
 /// `sqrt(v + inside) + outside`
 #[inline(always)]
-fn denominator<T: Element, S: Simd<T>>(s: S, v: S::V, inside: T, outside: T) -> S::V {
-    s.add(s.sqrt(s.add(v, s.splat(inside))), s.splat(outside))
+fn denominator<T: Element, S: Simd<T>, const ALONE: bool>(
+    s: S,
+    v: S::V,
+    inside: T,
+    outside: T,
+) -> S::V {
+    let v = s.add(v, s.splat(inside));
+    s.add(if ALONE { s.sqrt_by_products(v) } else { s.sqrt(v) }, s.splat(outside))
 }
 
 /// The arrays of momentum.
@@ -211,7 +224,13 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
     const SECOND: bool = false;
 
     #[inline(always)]
-    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
+    unsafe fn vector<
+        S: Simd<T>,
+        const TAIL: bool,
+        const WRITE: bool,
+        const SECOND: bool,
+        const ALONE: bool,
+    >(
         self,
         s: S,
         at: usize,
@@ -276,7 +295,13 @@ pub(crate) struct Rmsprop<'a, T>(pub(crate) &'a RmspropCoeffs<T>, pub(crate) Rms
 
 impl<T: Element> Rule<T> for Rmsprop<'_, T> {
     #[inline(always)]
-    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
+    unsafe fn vector<
+        S: Simd<T>,
+        const TAIL: bool,
+        const WRITE: bool,
+        const SECOND: bool,
+        const ALONE: bool,
+    >(
         self,
         s: S,
         at: usize,
@@ -302,7 +327,7 @@ impl<T: Element> Rule<T> for Rmsprop<'_, T> {
                 let a = s.mul(exp_avg, s.splat(c.scale));
                 v = s.max_or(s.splat(T::ZERO), s.fma(s.neg(a), a, v));
             }
-            let q = s.div(g, denominator(s, v, c.eps_inside, c.eps_outside));
+            let q = s.div(g, denominator::<T, S, ALONE>(s, v, c.eps_inside, c.eps_outside));
             let mut direction = s.mul(s.splat(c.gain), q);
             if c.momentum {
                 let buffer_at = arrays.momentum_buffer.add(at);
@@ -343,7 +368,13 @@ pub(crate) struct Adam<'a, T>(pub(crate) &'a AdamCoeffs<T>, pub(crate) AdamArray
 
 impl<T: Element> Rule<T> for Adam<'_, T> {
     #[inline(always)]
-    unsafe fn vector<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
+    unsafe fn vector<
+        S: Simd<T>,
+        const TAIL: bool,
+        const WRITE: bool,
+        const SECOND: bool,
+        const ALONE: bool,
+    >(
         self,
         s: S,
         at: usize,
@@ -381,7 +412,7 @@ impl<T: Element> Rule<T> for Adam<'_, T> {
             } else {
                 exp_avg
             };
-            let q = s.div(direction, denominator(s, v, c.eps_inside, c.eps_outside));
+            let q = s.div(direction, denominator::<T, S, ALONE>(s, v, c.eps_inside, c.eps_outside));
             let p = s.fma(s.splat(-c.step), q, p);
             finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
         }
