@@ -15,25 +15,26 @@ fn of_layers_that_are_packed() {
         // All of x, columns rounded up to panels of 32, and 48 rows of dy.
         (Dims::new(5, 13, 512), 5 * (512 + 48)),
         (Dims::new(5, 13, 513), 5 * (544 + 48)),
-        (Dims::new(32, 1, 1024), 32 * (1024 + 48)),
-        (Dims::new(4, 1, 1024).with_steps(2), 8 * (1024 + 48)),
+        (Dims::new(32, 12, 1024), 32 * (1024 + 48)),
+        (Dims::new(4, 12, 1024).with_steps(2), 8 * (1024 + 48)),
         // As many columns as fit.
-        (Dims::new(255, 1, 1024), 255 * (256 * 1024 / 4 / 255 + 48)),
+        (Dims::new(255, 13, 1024), 255 * (256 * 1024 / 4 / 255 + 48)),
         // Blocks of 256 examples.
-        (Dims::new(256, 1, 1024), 256 * (256 + 48)),
-        (Dims::new(1_000_000, 1, 4096), 256 * (256 + 48) + SUMS),
+        (Dims::new(256, 13, 1024), 256 * (256 + 48)),
+        (Dims::new(1_000_000, 12, 4096), 256 * (256 + 48) + 12 * SUMS),
         // dy of as many rows as are worth it, where it is read for several groups of columns.
         (Dims::new(255, 49, 1024), 255 * (256 * 1024 / 4 / 255 + 49)),
         (Dims::new(256, 1000, 1024), 256 * (256 + 1000)),
         (Dims::new(256, 1025, 1024), 256 * (256 + 1024)),
         // Of whole examples: 25 of 10 steps.
-        (Dims::new(38, 1, 4096).with_steps(10), 250 * (256 * 1024 / 4 / 250 + 48)),
-        (Dims::new(39, 1, 4096).with_steps(10), 250 * (256 * 1024 / 4 / 250 + 48) + SUMS),
+        (Dims::new(38, 12, 4096).with_steps(10), 250 * (256 * 1024 / 4 / 250 + 48)),
+        (Dims::new(39, 12, 4096).with_steps(10), 250 * (256 * 1024 / 4 / 250 + 48) + 12 * SUMS),
         // One example is a block, however long, and one panel is the least.
-        (Dims::new(2, 1, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48) + SUMS),
-        (Dims::new(1, 1, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48)),
-        (Dims::new(3, 1, 4096).with_steps(100_000), 100_000 * (32 + 48) + SUMS),
-        // Long batches of short rows.
+        (Dims::new(2, 12, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48) + 12 * SUMS),
+        (Dims::new(1, 12, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48)),
+        (Dims::new(3, 12, 4096).with_steps(100_000), 100_000 * (32 + 48) + 12 * SUMS),
+        // Long batches of short rows, and of a few rows of output.
+        (Dims::new(384, 11, 1024), 11 * SUMS),
         (Dims::new(384, 10, 64), 10 * 2 * (64 + 16)),
         (Dims::new(384, 200, 65), 120 * 2 * (80 + 16)),
     ];
@@ -43,9 +44,10 @@ fn of_layers_that_are_packed() {
 }
 
 #[test]
-fn nothing_for_short_rows_of_few_examples() {
+fn nothing_for_short_or_few_rows_of_few_examples() {
     for dims in [
         Dims::new(383, 1000, 255),
+        Dims::new(383, 11, 1024),
         Dims::new(4, 1000, 4096),
         Dims::new(2, 1000, 4096).with_steps(2),
         Dims::new(1000, 1000, 4096).with_steps(0),

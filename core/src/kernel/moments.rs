@@ -136,7 +136,7 @@ pub(crate) struct GradKernel<T> {
 }
 
 impl<T: Element> RowKernel<T> for GradKernel<T> {
-    const RESUMABLE: bool = true;
+    const RESTS: usize = 128;
 
     fn rows(&self, shape: Shape, _src: &Source<T>, few: bool, left: usize) -> Rows {
         if few { Rows::Single(left) } else { shape.grad_rows(left) }
@@ -174,7 +174,7 @@ pub(crate) struct MomentsKernel<T, const SEQUENCE: bool> {
 }
 
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
-    const RESUMABLE: bool = true;
+    const RESTS: usize = 32;
 
     fn rows(&self, shape: Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
         match SEQUENCE {

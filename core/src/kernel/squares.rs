@@ -34,7 +34,7 @@ struct SquaresKernel<T> {
 }
 
 impl<T: Element> RowKernel<T> for SquaresKernel<T> {
-    const RESUMABLE: bool = false;
+    const RESTS: usize = 0;
 
     fn rows(&self, shape: Shape, _src: &Source<T>, _few: bool, left: usize) -> Rows {
         shape.grad_rows(left.min(ROOM / self.out.stride.max(1)))

@@ -293,7 +293,7 @@ where
     T: Element,
     O: Optimizer<T>,
 {
-    const RESUMABLE: bool = false;
+    const RESTS: usize = 0;
 
     fn rows(&self, shape: Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
         let depth = src.depth();

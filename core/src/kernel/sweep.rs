@@ -11,8 +11,8 @@
 //!   `dy` of as many rows as there is room for is packed first, and once.
 //! * An output that is kept in memory is resumed every [`BLOCK`] `(b, t)`, so that panels stay in cache
 //!   however large the batch is.
-//! * For a few rows of output the time goes into the copy of `x`: it is taken in blocks of half as many
-//!   `(b, t)` and twice as wide, since longer pieces of a row are read faster, and `dy` is left where it is.
+//! * For fewer rows of output the time goes into the copy of `x`. Where sums can be resumed they are, after every
+//!   few `(b, t)`, whose `x` stays in cache as it is.
 //! * For a few `(b, t)` and long rows the time goes into the output, not into `x`: one row of it at a time, in
 //!   long runs, nothing packed.
 //! * Without scratch the same tiles read `x` and `dy` where they are; example weights multiply `dy` once for
@@ -39,11 +39,19 @@ pub(crate) const FAR_WEIGHTS: usize = 1 << 20;
 /// The same as [`PAGE`] for panels of a single line of the cache, which bear less.
 const NEAR: usize = PAGE / 4;
 
-/// Bytes of `x` in a block that no second-level cache holds beside the output.
-const FAR_X: usize = 2 << 20;
+/// Bytes of `x` that a second-level cache hardly holds beside the output.
+const FAR_X: usize = 1 << 20;
+
+/// `(b, t)` between two visits of the sums in memory if they rest often: as many as there are rows, but not less or
+/// more.
+const SHALLOWEST: usize = 8;
+const SHALLOW: usize = 64;
+
+/// The most rows whose sums do so, for panels of a single line of the cache.
+const NARROW_RESTS: usize = 32;
 
 /// Fewest rows of output for which `x` is packed.
-const LEAST_ROWS: usize = MAX_ROWS / 2;
+const LEAST_ROWS: usize = MAX_ROWS;
 
 /// From so many rows on whose `dy` lies side by side packing pays from nearer, however wide the panels.
 const MANY: usize = 256;
@@ -53,9 +61,6 @@ const FEW: usize = 4;
 
 /// But not rows of up to so many columns: calling for each would take longer than what is done for it.
 const SHORT: usize = 256;
-
-/// Up to so many rows of output the copy of `x` takes more of the time than what is done with it.
-const FLAT: usize = 2 * MAX_ROWS;
 
 /// Whether to think of caches: where there are no vectors there are hardly any. Nothing is packed then, and
 /// tiles are as large as they can be however small the batch.
@@ -80,7 +85,7 @@ const MAX_PANEL: usize = 32;
 pub(crate) const fn scratch_len(dims: Dims) -> usize {
     let Dims { batch, steps, outputs: rows, inputs: columns } = dims;
     let all = batch.saturating_mul(steps);
-    if !CACHES || all <= FEW || columns < NEAR / size_of::<f32>() {
+    if !may_pack(columns.saturating_mul(size_of::<f32>()), rows) || all <= FEW {
         return 0;
     }
     let block = if all < BLOCK || steps >= all { all } else { block_of(BLOCK, steps) * steps };
@@ -116,8 +121,9 @@ const fn block_of(depth: usize, steps: usize) -> usize {
 
 /// What is done for each row of tiles of an output.
 pub(crate) trait RowKernel<T: Element> {
-    /// Whether the output is memory in which sums can rest between blocks of the batch.
-    const RESUMABLE: bool;
+    /// Whether the output is memory in which sums can rest between blocks of the batch: 0 if it is not, or else for
+    /// how many rows they rather do so often than that `x` is copied.
+    const RESTS: usize;
 
     /// Rows of the next row of tiles, with so many left; single ones if there is little to do for each (`few`).
     fn rows(&self, shape: Shape, src: &Source<T>, few: bool, left: usize) -> Rows;
@@ -157,11 +163,17 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     let few = CACHES && columns > SHORT && src.batch.saturating_mul(src.steps) <= FEW;
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
-    let packs = !few && packing_pays(shape, &src, rows) && scratch.len() > 0;
+    let pays = packing_pays(shape, &src, rows);
+    let far = src.depth().saturating_mul(src.x_stride * size_of::<T>()) >= FAR_X;
+    let shallow = rests::<T, K>(shape, &src, rows) && columns > SHORT && (pays || far);
+    let packs = !few && !shallow && pays && scratch.len() > 0;
     let whole = Walk { isa, shape, src, rows, columns, packs };
-    let halved = rows <= FLAT && packs;
-    let depth = if halved { BLOCK / 2 } else { BLOCK };
-    let most = if K::RESUMABLE { block_of(depth, src.steps) } else { src.batch };
+    let depth = match rows {
+        _ if !shallow => BLOCK,
+        1 => 2 * SHALLOWEST,
+        _ => rows.clamp(SHALLOWEST, SHALLOW),
+    };
+    let most = if K::RESTS > 0 { block_of(depth, src.steps) } else { src.batch };
     let mut b = 0;
     loop {
         let block = most.min(src.batch - b);
@@ -211,6 +223,17 @@ struct Walk<T> {
     packs: bool,
 }
 
+/// Whether sums of so many rows of output rather rest in memory every few `(b, t)` than that `x` is copied.
+fn rests<T: Element, K: RowKernel<T>>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
+    let most = match shape.panel.get() * size_of::<T>() <= LINE {
+        true => K::RESTS.min(NARROW_RESTS),
+        // Elements of `dy` that lie apart cannot be copied where `x` is.
+        false if src.dy_row != 1 => 2 * K::RESTS,
+        false => K::RESTS,
+    };
+    CACHES && rows <= most
+}
+
 /// Whether to copy `x` pays, for so many rows of output.
 fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
     let stride = src.x_stride * size_of::<T>();
@@ -221,9 +244,12 @@ fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool 
         false if src.dy_stride * size_of::<T>() >= PAGE / 2 => PAGE / 4,
         false => PAGE / 2,
     };
-    // A few rows of output pay for a copy only of what would be read from afar, again and again.
-    let enough = rows >= MAX_ROWS || stride.saturating_mul(src.depth().min(BLOCK)) >= FAR_X;
-    stride >= far && enough && may_pack(stride, rows)
+    stride >= far && may_pack(stride, rows)
+}
+
+/// Whether `dy` is packed beside `width` columns of `x`: for a single panel it would be copied as often as it is read.
+const fn packs_dy(width: usize) -> bool {
+    width > MAX_PANEL
 }
 
 impl<T: Element> Walk<T> {
@@ -237,21 +263,10 @@ impl<T: Element> Walk<T> {
         }
         let room = scratch / depth;
         let beside_dy = room.saturating_sub(DY_ROWS);
-        let fits = if self.packs_dy(beside_dy) { beside_dy } else { room.min(self.most_alone()) };
+        let fits = if packs_dy(beside_dy) { beside_dy } else { room.min(MAX_PANEL) };
         let near = (PACKED_BYTES / size_of::<T>() / depth).max(panel.get());
         let all = self.columns.saturating_add(panel.get() - 1) / panel * panel.get();
         fits.min(near).min(all) / panel * panel.get()
-    }
-
-    /// Whether `dy` is packed beside `width` columns of `x`: for few columns or rows it would be copied as often
-    /// as it is read.
-    fn packs_dy(&self, width: usize) -> bool {
-        width > self.most_alone()
-    }
-
-    /// The most columns of `x` that are packed without their `dy`.
-    fn most_alone(&self) -> usize {
-        if self.rows > FLAT { MAX_PANEL } else { usize::MAX }
     }
 
     /// All rows of tiles over all columns.
@@ -382,13 +397,13 @@ impl<T: Element> Walk<T> {
     /// Everything packed, `width` columns at a time.
     ///
     /// # Safety
-    /// As [`sweep`]; `scratch` holds `depth * width` elements, and `depth * DY_ROWS` more if [`Walk::packs_dy`].
+    /// As [`sweep`]; `scratch` holds `depth * width` elements, and `depth * DY_ROWS` more if [`packs_dy`].
     unsafe fn packed<K: RowKernel<T>>(&self, width: usize, scratch: *mut [T], kernel: &mut K) {
         let depth = self.src.depth();
         let x: *mut T = scratch.cast();
         let room = scratch.len() / depth - width;
         let room = if width >= self.columns { room.min(DY_ROWS) } else { room };
-        let dy = self.packs_dy(width).then_some((x.wrapping_add(depth * width), room));
+        let dy = packs_dy(width).then_some((x.wrapping_add(depth * width), room));
         // SAFETY: by contract; dy is behind x.
         unsafe { self.all(Some((x, width)), dy, false, kernel) }
     }

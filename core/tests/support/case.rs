@@ -147,13 +147,20 @@ pub fn large_shapes() -> Vec<Dims> {
         (5, 70, 3, 17),
         (513, 1, 3, 7),
         (257, 1, 25, far + 20),
-        (14, 1, 140, far + 1),
         (9, 3, 13, 1100),
         (2, 300, 5, 20),
         (2, 40, 13, 35),
         (2, 1, 7, 900),
         (3, 1, 5, 290),
         (4, 1, 2, 310),
+        // Far rows of x: for one, a few and many rows of output.
+        (260, 1, 2, 1050),
+        (1, 1, 260, 1050),
+        (3, 1, 260, 1050),
+        (70, 1, 34, far + 20),
+        (34, 1, 140, far + 20),
+        (258, 1, 5, far + 3),
+        (3, 20, 20, far + 3),
     ]
     .map(|(batch, steps, outputs, inputs)| Dims { batch, steps, outputs, inputs })
     .into()
