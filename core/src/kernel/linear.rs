@@ -348,7 +348,7 @@ impl<T: Element> Forward<'_, T> {
 }
 
 /// Bytes of `x` that are gone through for each few rows of `W`.
-const X_BYTES: usize = 256 << 10;
+const X_BYTES: usize = 512 << 10;
 
 /// Elements of a row of `W` that are fetched ahead.
 const AHEAD: usize = 256;
