@@ -70,6 +70,19 @@ fn forward_tiles<T: Real>() {
     }
 }
 
+/// Long rows, gone through some columns at a time, for fewer and more tiles than are at once.
+fn forward_long_rows<T: Real>() {
+    if cfg!(miri) {
+        return;
+    }
+    for (batch, outputs, inputs) in [(5, 9, 2047), (6, 9, 2048), (17, 19, 3100), (60, 9, 4099)] {
+        for weighted in [false, true] {
+            let like = Case::ordinary(Dims::new(batch, outputs, inputs), inputs as u64);
+            forward_agrees::<T>(Case { weighted, ..like });
+        }
+    }
+}
+
 /// Products that vanish leave -0 in every lane, and lanes beyond the last input must not make it +0:
 /// added to a -0, the sum shows it.
 fn vanishing_products_keep_their_sign<T: Real>() {
@@ -94,5 +107,6 @@ for_both_types!(
     input_grad_swept,
     linear_drawn,
     forward_tiles,
+    forward_long_rows,
     vanishing_products_keep_their_sign
 );

@@ -185,25 +185,30 @@ struct Forward<'a, T> {
 }
 
 impl<T: Element> Forward<'_, T> {
-    /// The dot products of `R` rows of `x`, from `row` on, with `C` rows of `W`, from `j` on.
+    /// Columns `i .. to` of the dot products of `R` rows of `x`, from `row` on, with `C` rows of `W`, from `j` on.
+    /// Their sums come from `held` if there are columns before, and go there if more are to come.
     ///
     /// # Safety
-    /// `R` rows of `x` and `y` and `C` rows of `W` are inside.
+    /// `R` rows of `x` and `y` and `C` rows of `W` are inside, and as many columns; `held` is readable and writable
+    /// where it is used. `i` and the number of columns are multiples of 16, but for the last.
     #[inline(always)]
     unsafe fn tile<S, const R: usize, const C: usize, const G: usize>(
         self,
         s: S,
-        row: usize,
-        j: usize,
+        (row, j): (usize, usize),
+        (mut i, to): (usize, usize),
+        held: *mut [[[S::V; G]; C]; R],
     ) where
         S: Simd<T>,
     {
-        // SAFETY: by contract; i + 16 <= inputs in the body, and the tail touches `rest` elements.
+        // SAFETY: by contract; i + 16 <= to in the body, and the tail touches `rest` elements.
         unsafe {
             let x = self.x.add(row * self.inputs);
             let w = self.weight.add(j * self.inputs);
             let mut sums = [[[s.splat(T::ZERO); G]; C]; R];
-            let mut i = 0;
+            if i > 0 {
+                sums = held.read();
+            }
             if let (Some(loops), 1, 1) = (S::LOOPS, R, C) {
                 let blocks = self.inputs / REDUCTION_LANES;
                 (loops.dot)(x, w, blocks, sums.as_mut_ptr().cast());
@@ -211,7 +216,7 @@ impl<T: Element> Forward<'_, T> {
             }
             // Rows that no index finds from their first elements: each of two pointers finds four of `W`.
             let (mut x_at, mut w_at) = (x.add(i), [w.add(i), w.wrapping_add(i + 4 * self.inputs)]);
-            while i + REDUCTION_LANES <= self.inputs {
+            while i + REDUCTION_LANES <= to {
                 // (Rows past the end of this one's are those of the next tile.)
                 let past = if i + AHEAD < self.inputs { 0 } else { (C - 1) * self.inputs };
                 for g in 0..G {
@@ -235,6 +240,9 @@ impl<T: Element> Forward<'_, T> {
                 i += REDUCTION_LANES;
                 x_at = s.opaque(x_at.wrapping_add(REDUCTION_LANES));
                 w_at = w_at.map(|w| s.opaque(w.wrapping_add(REDUCTION_LANES)));
+            }
+            if to < self.inputs {
+                return held.write(sums);
             }
             for g in 0..G {
                 let at = i + g * S::LANES;
@@ -283,7 +291,8 @@ impl<T: Element> Forward<'_, T> {
         }
     }
 
-    /// Rows `j .. j + C` of `W` against rows `first .. end` of `x`.
+    /// Rows `j .. j + C` of `W` against rows `first .. end` of `x`. Of long rows, those of a few tiles see some columns
+    /// of `W` at a time, which stay in the first-level cache.
     ///
     /// # Safety
     /// They are inside.
@@ -296,19 +305,36 @@ impl<T: Element> Forward<'_, T> {
     ) where
         S: Simd<T>,
     {
+        let all = (0, self.inputs);
         let mut row = first;
-        // SAFETY: row + R <= end, then row < end.
+        // SAFETY: row + R <= end, then row < end; there is a place for the sums of each tile.
         unsafe {
+            let mut held = MaybeUninit::<[[[[S::V; G]; C]; R]; HELD]>::uninit();
+            let held = held.as_mut_ptr().cast::<[[[S::V; G]; C]; R]>();
+            let long = CACHES && C > 1 && R > 1 && self.inputs >= 2 * COLUMNS;
+            while long && row + 2 * R <= end {
+                let tiles = HELD.min((end - row) / R);
+                let mut i = 0;
+                while i < self.inputs {
+                    let rest = self.inputs - i;
+                    let to = if rest < 2 * COLUMNS { self.inputs } else { i + COLUMNS };
+                    for k in 0..tiles {
+                        self.tile::<S, R, C, G>(s, (row + k * R, j), (i, to), held.add(k));
+                    }
+                    i = to;
+                }
+                row += tiles * R;
+            }
             while row + R <= end {
-                self.tile::<S, R, C, G>(s, row, j);
+                self.tile::<S, R, C, G>(s, (row, j), all, held);
                 row += R;
             }
             if R > 2 && row + 2 <= end {
-                self.tile::<S, 2, C, G>(s, row, j);
+                self.tile::<S, 2, C, G>(s, (row, j), all, core::ptr::null_mut());
                 row += 2;
             }
             while row < end {
-                self.tile::<S, 1, C, G>(s, row, j);
+                self.tile::<S, 1, C, G>(s, (row, j), all, core::ptr::null_mut());
                 row += 1;
             }
         }
@@ -349,6 +375,12 @@ impl<T: Element> Forward<'_, T> {
 
 /// Bytes of `x` that are gone through for each few rows of `W`.
 const X_BYTES: usize = 512 << 10;
+
+/// Tiles whose sums are held between some columns and the next.
+const HELD: usize = if CACHES { 8 } else { 1 };
+
+/// Columns of long rows that are gone through at a time, or up to twice as many.
+const COLUMNS: usize = 1024;
 
 /// Elements of a row of `W` that are fetched ahead.
 const AHEAD: usize = 256;
