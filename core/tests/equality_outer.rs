@@ -38,22 +38,34 @@ fn drawn<T: Real>() {
 fn streamed<T: Real>() {
     let elements = (32 << 20) / size_of::<T>() + 1;
     for inputs in [3, 37, 1031] {
-        let batch = elements.div_ceil(7 * inputs);
-        let case = Case::ordinary(Dims::new(batch, 7, inputs), inputs as u64);
-        let read = case.inputs::<T>();
-        let mut want = vec![T::ZERO; batch * 7 * inputs];
-        reference::per_example_grad(&read.batch(), &mut want).expect("lengths fit");
-        for offset in [0, 1, 7, LANES] {
-            for_each_isa(|isa| {
-                let case = (case, offset);
-                let place = Place { kernel: "per_example_grad", isa: isa.name(), case: &case };
-                let mut got = Guarded::at(offset, &vec![T::nan(); want.len()]);
-                per_example_grad(isa, &read.batch(), got.slice_mut()).expect("lengths fit");
-                got.assert_intact(|| format!("{place:?}"));
-                assert_bits(place, "per_example_grad", got.slice(), &want);
-            });
-        }
+        let dims = Dims::new(elements.div_ceil(7 * inputs), 7, inputs);
+        streams_at::<T>(Case::ordinary(dims, inputs as u64), &[0, 1, 7, LANES]);
     }
 }
 
-for_both_types!(swept, drawn, streamed);
+/// The same of more than 64 MiB for sequences, if rows are whole cache lines.
+fn streamed_sequences<T: Real>() {
+    let elements = (64 << 20) / size_of::<T>() + 1;
+    // A tall tile and a row; panels and a vector.
+    let (outputs, inputs) = (13, 1040);
+    let dims = Dims::new(elements.div_ceil(outputs * inputs), outputs, inputs).with_steps(2);
+    streams_at::<T>(Case::ordinary(dims, 1), &[0, 1, LANES]);
+}
+
+fn streams_at<T: Real>(case: Case, offsets: &[usize]) {
+    let read = case.inputs::<T>();
+    let mut want = vec![T::ZERO; case.dims.batch * case.weight_len()];
+    reference::per_example_grad(&read.batch(), &mut want).expect("lengths fit");
+    for &offset in offsets {
+        for_each_isa(|isa| {
+            let case = (case, offset);
+            let place = Place { kernel: "per_example_grad", isa: isa.name(), case: &case };
+            let mut got = Guarded::at(offset, &vec![T::nan(); want.len()]);
+            per_example_grad(isa, &read.batch(), got.slice_mut()).expect("lengths fit");
+            got.assert_intact(|| format!("{place:?}"));
+            assert_bits(place, "per_example_grad", got.slice(), &want);
+        });
+    }
+}
+
+for_both_types!(swept, drawn, streamed, streamed_sequences);

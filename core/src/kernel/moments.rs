@@ -154,7 +154,8 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
         // SAFETY: the row is inside the output, whose length was checked.
         unsafe {
             let out = self.out.at(j, i);
-            let ahead = [out.p.cast_const(), core::ptr::null(), core::ptr::null()];
+            let p = if self.ends.past { core::ptr::null() } else { out.p.cast_const() };
+            let ahead = [p, core::ptr::null(), core::ptr::null()];
             T::grad_row(
                 isa,
                 &Row { ends: self.ends, out, ..row }.with_ahead(ahead, out.stride, DEEP),

@@ -2,9 +2,10 @@
 //!
 //! Plan, for one step: one row `G[b,j,:]` at a time, contiguous in memory; `x[b,:]` stays in cache while `j`
 //! goes by. Large outputs are streamed past the caches. For sequences `G[b]` is the matrix product of
-//! [`super::tile`], each sum starting from `-0`.
+//! [`super::tile`], each sum starting from `-0`; of larger outputs whole cache lines are streamed.
 
 use super::moments::{GradKernel, source};
+use super::row::LINE;
 use super::sweep::sweep;
 use super::tile::{Ends, Out};
 use crate::dims::check;
@@ -54,8 +55,10 @@ pub fn per_example_grad<T: Element>(
 /// [`per_example_grad`] of sequences, lengths checked.
 fn products<T: Element>(isa: Isa, batch: &Batch<'_, T>, out: &mut [T]) {
     let Dims { outputs, inputs, .. } = batch.dims;
-    let ends = Ends { negative: true, ..Ends::FRESH };
     let mut p = out.as_mut_ptr();
+    let lines = p.addr().is_multiple_of(LINE) && (inputs * size_of::<T>()).is_multiple_of(LINE);
+    let past = lines && size_of_val(out) >= 2 * STREAM_BYTES;
+    let ends = Ends { negative: true, past, ..Ends::FRESH };
     for b in 0..if out.is_empty() { 0 } else { batch.dims.batch } {
         let mut kernel = GradKernel { whole: ends, ends, out: Out { p, stride: inputs } };
         // SAFETY: example b is inside x, dy, the weights and out: the lengths were checked.

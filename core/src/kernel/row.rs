@@ -462,6 +462,9 @@ pub(crate) unsafe fn grad_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
             Room::Scalars32 => any_tiles::<T, S, GradTile, 2, 2, 1, 4>(s, row),
             Room::Software => any_tiles::<T, S, GradTile, 1, 1, 1, 1>(s, row),
         }
+        if S::LANES > 1 && row.ends.past {
+            s.fence();
+        }
     }
 }
 

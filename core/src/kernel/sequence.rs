@@ -130,7 +130,7 @@ pub(crate) unsafe fn sequence_tile<
                 sum_sq[r][v] = place(waiting, r, v).add(1).read();
             }
         }
-        out.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum);
-        out_sq.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum_sq);
+        out.finish::<S, ROWS, VECS, TAIL>(s, n, ends, sum);
+        out_sq.finish::<S, ROWS, VECS, TAIL>(s, n, ends, sum_sq);
     }
 }

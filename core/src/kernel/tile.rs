@@ -129,11 +129,14 @@ pub struct Ends<T> {
     /// fields have just been stored, and wait for them.)
     pub(crate) negative: bool,
     pub(crate) scale: Option<T>,
+    /// Whether the sums pass the caches by: all rows of the output are aligned to cache lines then.
+    pub(crate) past: bool,
 }
 
 impl<T: Element> Ends<T> {
     /// A plain sum.
-    pub(crate) const FRESH: Self = Ends { start: Start::Fresh, negative: false, scale: None };
+    pub(crate) const FRESH: Self =
+        Ends { start: Start::Fresh, negative: false, scale: None, past: false };
 
     /// Those of one block of a batch: only the first starts, only the last is scaled.
     #[inline(always)]
@@ -142,6 +145,7 @@ impl<T: Element> Ends<T> {
             start: if first { self.start } else { Start::Resume },
             negative: self.negative,
             scale: if last { self.scale } else { None },
+            past: last && self.past,
         }
     }
 }
@@ -259,15 +263,24 @@ impl<T: Element> Out<T> {
         self,
         s: S,
         n: usize,
-        scale: Option<T>,
+        ends: Ends<T>,
         sums: Sums<S::V, ROWS, VECS>,
     ) where
         S: Simd<T>,
     {
-        let sums = scaled(s, scale, sums);
+        let sums = scaled(s, ends.scale, sums);
         for (r, row) in sums.into_iter().enumerate() {
-            // SAFETY: by contract.
-            unsafe { store::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n, row) }
+            // SAFETY: by contract; vectors of rows that are aligned to cache lines are aligned.
+            unsafe {
+                let p = self.p.add(r * self.stride);
+                if S::LANES > 1 && !TAIL && ends.past {
+                    for (v, sums) in row.into_iter().enumerate() {
+                        s.stream(p.add(v * S::LANES), sums);
+                    }
+                } else {
+                    store::<T, S, VECS, TAIL>(s, p, n, row);
+                }
+            }
         }
     }
 }
@@ -368,7 +381,7 @@ pub(crate) unsafe fn grad_tile<
     unsafe {
         let sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let sum = grad_sums::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, sum);
-        out.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum);
+        out.finish::<S, ROWS, VECS, TAIL>(s, n, ends, sum);
     }
 }
 
@@ -459,8 +472,8 @@ pub(crate) unsafe fn moments_tile<
             out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends),
         );
         let (sum, sum_sq) = moments_sums::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, sums);
-        out.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum);
-        out_sq.finish::<S, ROWS, VECS, TAIL>(s, n, ends.scale, sum_sq);
+        out.finish::<S, ROWS, VECS, TAIL>(s, n, ends, sum);
+        out_sq.finish::<S, ROWS, VECS, TAIL>(s, n, ends, sum_sq);
     }
 }
 
