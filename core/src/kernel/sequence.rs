@@ -53,7 +53,7 @@ where
                 }
             }
             let xs = load::<T, S, VECS, TAIL>(s, x, n);
-            src.fetch_x::<S, ROWS, VECS>(s, x);
+            src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
             for r in 0..ROWS {
                 let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
                 for v in 0..VECS {

@@ -16,11 +16,11 @@
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Start};
 
-/// Tiles of so many rows have the time to fetch their `x`.
+/// Tiles of so many rows have the time to fetch what they will read.
 const TALL: usize = 12;
 
-/// How many rows of `x` ahead.
-const X_AHEAD: usize = 8;
+/// How many `(b, t)` ahead.
+const SOON: usize = 8;
 
 /// What a tile reads: `x[b, t, i]` and `dy[b, t, j]`, from its first row and column on.
 #[derive(Clone, Copy)]
@@ -66,15 +66,25 @@ impl<T: Element> Source<T> {
         unsafe { *self.weights.add(b) }
     }
 
-    /// Fetches a row of `x` that a tall tile will read soon: it comes from the second-level cache.
+    /// Fetches what a tall tile will read soon after `x` and `dy`, which comes from the second-level cache. (Not rows of
+    /// `dy` that lie apart: a line holds more of each than one step wants.)
     #[inline(always)]
-    pub(crate) fn fetch_x<S: Simd<T>, const ROWS: usize, const VECS: usize>(
+    pub(crate) fn fetch_soon<S: Simd<T>, const ROWS: usize, const VECS: usize>(
         &self,
         s: S,
         x: *const T,
+        dy: *const T,
     ) {
-        for v in 0..if ROWS < TALL { 0 } else { VECS } {
-            s.prefetch(x.wrapping_add(X_AHEAD * self.x_stride + v * S::LANES));
+        if ROWS < TALL {
+            return;
+        }
+        for v in 0..VECS {
+            s.prefetch(x.wrapping_add(SOON * self.x_stride + v * S::LANES));
+        }
+        if self.dy_row == 1 {
+            let dy = dy.wrapping_add(SOON * self.dy_stride);
+            s.prefetch(dy);
+            s.prefetch(dy.wrapping_add(ROWS - 1));
         }
     }
 
@@ -421,7 +431,7 @@ where
             let weight = src.weight::<S, WEIGHTED>(b);
             for _ in 0..inner {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
-                src.fetch_x::<S, ROWS, VECS>(s, x);
+                src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
                 for r in 0..ROWS {
                     let d = if S::LANES == 1 || src.dy_row == 1 {
                         src.dy::<S, WEIGHTED>(s, dy, r, weight)
@@ -508,7 +518,6 @@ where
         for b in 0..if done { 0 } else { src.batch } {
             let weight = src.weight::<S, WEIGHTED>(b);
             let xs = load::<T, S, VECS, TAIL>(s, x, n);
-            src.fetch_x::<S, ROWS, VECS>(s, x);
             for r in 0..ROWS {
                 let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
                 for v in 0..VECS {
