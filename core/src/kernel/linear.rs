@@ -14,7 +14,7 @@ use core::mem::MaybeUninit;
 use core::ptr::slice_from_raw_parts_mut;
 
 use super::moments::GradKernel;
-use super::sweep::{self, CACHES, FAR_WEIGHTS, sweep};
+use super::sweep::{self, CACHES, FAR, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
@@ -401,7 +401,7 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
 ) {
     let Dims { outputs, inputs, .. } = dims;
     let Some(rows) = y.len().checked_div(outputs) else { return };
-    let far = CACHES && rows == 1 && size_of_val(weight) >= FAR_WEIGHTS;
+    let far = CACHES && rows == 1 && size_of_val(weight) >= FAR;
     let (x, weight, y) = (x.as_ptr(), weight.as_ptr(), y.as_mut_ptr());
     let job = Forward { x, weight, bias, from, y, inputs, outputs, far };
     // SAFETY: the lengths of x, weight, bias and y were checked against the extents.

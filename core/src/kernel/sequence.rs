@@ -16,7 +16,7 @@ use super::tile::{Ends, Out, Source, Sums, load, run_loop};
 use crate::Element;
 use crate::simd::Simd;
 
-/// `g` of example `b`, the first of `src`, whose weight is `weight`.
+/// `g` of the first example of `src`.
 ///
 /// # Safety
 /// As [`sequence_tile`].

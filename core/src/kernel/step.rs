@@ -15,7 +15,7 @@ use super::fused::FusedRow;
 use super::moments::source;
 use super::row::{DEEP, Row, Rows, Shape};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
-use super::sweep::{CACHES, FAR_WEIGHTS, PAGE, RowKernel, sweep};
+use super::sweep::{CACHES, FAR, PAGE, RowKernel, sweep};
 use super::tile::{Ends, Out, Source};
 use super::update::{NonFinite, Optimizer};
 use crate::dims::check;
@@ -341,7 +341,7 @@ where
 fn fusing_pays<T: Element>(isa: Isa, dims: Dims) -> bool {
     // SAFETY: it has no conditions.
     let registers = unsafe { T::shape(isa) }.registers;
-    let far = dims.outputs.saturating_mul(dims.inputs) >= FAR_WEIGHTS / size_of::<T>();
+    let far = dims.outputs.saturating_mul(dims.inputs) >= FAR / size_of::<T>();
     registers >= 32 || dims.batch <= SHALLOW || (far && dims.batch < DEEP)
 }
 

@@ -33,14 +33,11 @@ const PACKED_BYTES: usize = 256 << 10;
 /// Bytes from one row to the next from which rows are far apart: packing pays, and prefetching.
 pub(crate) const PAGE: usize = 4 << 10;
 
-/// Bytes of parameters that a second-level cache hardly holds.
-pub(crate) const FAR_WEIGHTS: usize = 1 << 20;
+/// Bytes of parameters, or of `x`, that a second-level cache hardly holds beside the rest.
+pub(crate) const FAR: usize = 1 << 20;
 
 /// The same as [`PAGE`] for panels of a single line of the cache, which bear less.
 const NEAR: usize = PAGE / 4;
-
-/// Bytes of `x` that a second-level cache hardly holds beside the output.
-const FAR_X: usize = 1 << 20;
 
 /// `(b, t)` between two visits of the sums in memory if they rest often: as many as there are rows, but not less or
 /// more.
@@ -49,9 +46,6 @@ const SHALLOW: usize = 64;
 
 /// The most rows whose sums do so, for panels of a single line of the cache.
 const NARROW_RESTS: usize = 32;
-
-/// Fewest rows of output for which `x` is packed.
-const LEAST_ROWS: usize = MAX_ROWS;
 
 /// From so many rows on whose `dy` lies side by side packing pays from nearer, however wide the panels.
 const MANY: usize = 256;
@@ -66,7 +60,7 @@ const SHORT: usize = 256;
 /// tiles are as large as they can be however small the batch.
 pub(crate) const CACHES: bool = cfg!(portable_vectors);
 
-/// Most rows in a tile, of any kernel and ISA.
+/// Most rows in a tile, of any kernel and ISA; for fewer rows of output nothing is packed.
 const MAX_ROWS: usize = 12;
 
 /// Rows of `dy` that are packed at a time, at least.
@@ -110,7 +104,7 @@ pub(crate) const fn one_panel() -> usize {
 /// Whether there are an ISA, scratch and a batch with which `x` would be packed, whose rows are so many bytes
 /// apart, for so many rows of output.
 pub(crate) const fn may_pack(stride: usize, rows: usize) -> bool {
-    CACHES && stride >= NEAR && rows >= LEAST_ROWS
+    CACHES && stride >= NEAR && rows >= MAX_ROWS
 }
 
 /// Examples in a block of `depth` `(b, t)`.
@@ -121,8 +115,8 @@ const fn block_of(depth: usize, steps: usize) -> usize {
 
 /// What is done for each row of tiles of an output.
 pub(crate) trait RowKernel<T: Element> {
-    /// Whether the output is memory in which sums can rest between blocks of the batch: 0 if it is not, or else for
-    /// how many rows they rather do so often than that `x` is copied.
+    /// Whether the output is memory in which sums can rest between blocks of the batch: 0 if not, or else how many
+    /// rows of them rather do so every few `(b, t)` than that `x` is copied.
     const RESTS: usize;
 
     /// Rows of the next row of tiles, with so many left; single ones if there is little to do for each (`few`).
@@ -164,7 +158,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
     let pays = packing_pays(shape, &src, rows);
-    let far = src.depth().saturating_mul(src.x_stride * size_of::<T>()) >= FAR_X;
+    let far = src.depth().saturating_mul(src.x_stride * size_of::<T>()) >= FAR;
     let shallow = rests::<T, K>(shape, &src, rows) && columns > SHORT && (pays || far);
     let packs = !few && !shallow && pays && scratch.len() > 0;
     let whole = Walk { isa, shape, src, rows, columns, packs };
