@@ -43,6 +43,8 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     const LANES: usize;
     /// Vector registers of the architecture, from which kernels choose their tiles.
     const REGISTERS: usize;
+    /// Whether [`Self::sqrt_by_products`] is something else than [`Self::sqrt`].
+    const ROOTS: bool = false;
     /// Inner loops in assembly, where the compiler cannot be told to use the instructions.
     const LOOPS: Option<Loops<T>> = None;
 

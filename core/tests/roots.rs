@@ -25,7 +25,10 @@ fn from_1_to_4() {
     let want: Vec<f32> = all.iter().map(|&v| -(v / v.sqrt())).collect();
     for_each_isa(|isa| {
         let place = Place { kernel: "update_rmsprop", isa: isa.name(), case: &"1 to 4" };
-        assert_bits(place, "params", &by_rmsprop(isa, &all), &want);
+        // (In pieces that fit a cache: beyond, the divider is fast enough.)
+        for (v, want) in all.chunks(1 << 16).zip(want.chunks(1 << 16)) {
+            assert_bits(place, "params", &by_rmsprop(isa, v), want);
+        }
     });
 }
 

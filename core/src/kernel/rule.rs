@@ -4,6 +4,7 @@
 //! (epsilon, warm-up, bias correction) is in the coefficients; what is left is a handful of switches
 //! that hold for a whole call.
 
+use super::sweep::FAR;
 use crate::optim::DecayCoeff;
 use crate::simd::{AdamLoop, Simd};
 use crate::state::{AdamState, RmspropState};
@@ -16,7 +17,7 @@ pub(crate) trait Rule<T: Element>: Copy {
 
     /// Updates parameters `at .. at + n` by their gradient and second moment (the square of the
     /// gradient unless `SECOND`). Stores only if `WRITE`; else returns the lanes in which all
-    /// results are finite. `ALONE` if nothing else keeps the multipliers busy.
+    /// results are finite. `ALONE` if nothing but the divider is busy.
     ///
     /// # Safety
     /// The elements are inside the arrays; `n` is `LANES`, or less if `TAIL`.
@@ -80,11 +81,16 @@ unsafe fn run_rows<T: Element, S: Simd<T>, R: Rule<T>>(
 ) -> Result<(), usize> {
     // SAFETY: by contract.
     unsafe {
+        // From afar it is the loads that count: fewer instructions between them, and more are on their way.
+        let near = run.rows.saturating_mul(run.n) < FAR / size_of::<T>();
+        let alone = S::ROOTS && R::SECOND && near;
         match (run.write, run.second.is_null()) {
-            (true, true) => rows::<T, S, R, true, false>(s, rule, run),
-            (true, false) => rows::<T, S, R, true, true>(s, rule, run),
-            (false, true) => rows::<T, S, R, false, false>(s, rule, run),
-            (false, false) => rows::<T, S, R, false, true>(s, rule, run),
+            (true, true) if alone => rows::<T, S, R, true, false, true>(s, rule, run),
+            (true, false) if alone => rows::<T, S, R, true, true, true>(s, rule, run),
+            (true, true) => rows::<T, S, R, true, false, false>(s, rule, run),
+            (true, false) => rows::<T, S, R, true, true, false>(s, rule, run),
+            (false, true) => rows::<T, S, R, false, false, false>(s, rule, run),
+            (false, false) => rows::<T, S, R, false, true, false>(s, rule, run),
         }
     }
 }
@@ -94,7 +100,7 @@ unsafe fn run_rows<T: Element, S: Simd<T>, R: Rule<T>>(
 /// # Safety
 /// As [`run_rows`]; there is a second moment if `SECOND`.
 #[inline(always)]
-unsafe fn rows<T, S, R, const WRITE: bool, const SECOND: bool>(
+unsafe fn rows<T, S, R, const WRITE: bool, const SECOND: bool, const ALONE: bool>(
     s: S,
     rule: R,
     run: &Run<T>,
@@ -121,7 +127,7 @@ where
                 let g = s.load(grad.add(k));
                 let sq = if SECOND { s.load(second.add(k)) } else { g };
                 let finite =
-                    rule.vector::<S, false, WRITE, SECOND, true>(s, at + k, S::LANES, g, sq);
+                    rule.vector::<S, false, WRITE, SECOND, ALONE>(s, at + k, S::LANES, g, sq);
                 if !WRITE && finite.trailing_ones() < S::LANES as u32 {
                     return Err(at + k + finite.trailing_ones() as usize);
                 }
@@ -131,7 +137,7 @@ where
                 let rest = run.n - k;
                 let g = s.load_first(grad.add(k), rest, T::ZERO);
                 let sq = if SECOND { s.load_first(second.add(k), rest, T::ZERO) } else { g };
-                let finite = rule.vector::<S, true, WRITE, SECOND, true>(s, at + k, rest, g, sq);
+                let finite = rule.vector::<S, true, WRITE, SECOND, ALONE>(s, at + k, rest, g, sq);
                 if !WRITE && finite.trailing_ones() < rest as u32 {
                     return Err(at + k + finite.trailing_ones() as usize);
                 }

@@ -181,6 +181,7 @@ macro_rules! avx512 {
             type V = $V;
             const LANES: usize = $lanes;
             const REGISTERS: usize = 32;
+            const ROOTS: bool = size_of::<$T>() == 4;
 
             #[inline(always)]
             fn splat(self, x: $T) -> $V {
