@@ -94,12 +94,12 @@ pub fn moments<T: Element>(
 }
 
 /// The scratch memory, in elements, with which [`grad`], [`moments`] and the layer steps on `dims` run
-/// at full speed; 0 where rows of `x` are short, the batch is not long, and there is nothing to gain. Less works,
-/// and so does none.
+/// at full speed; 0 where rows of `x` are short or those of the output few, the batch is not long, and there is
+/// nothing to gain. Less works, and so does none.
 ///
 /// ```
 /// use pergrad_core::{Dims, scratch_len};
-/// const LEN: usize = scratch_len(Dims::new(32, 10, 1024));
+/// const LEN: usize = scratch_len(Dims::new(32, 100, 1024));
 /// static SCRATCH: [f32; LEN] = [0.0; LEN]; // on a board: a static, sized at compile time
 /// # let _ = SCRATCH;
 /// ```

@@ -45,8 +45,7 @@ where
         for t in 0..src.steps {
             if S::LOOPS.is_some() && t == 1 {
                 // From here on it is the loop of `grad`.
-                let mut rest = src.examples(0, 1);
-                (rest.x, rest.dy, rest.steps) = (x, dy, src.steps - 1);
+                let rest = Source { x, dy, batch: 1, steps: src.steps - 1, ..*src };
                 let (loops, sq) = (S::LOOPS.map(|loops| loops.grad), core::ptr::null_mut());
                 if run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &rest, &mut g, sq) {
                     break;
