@@ -52,6 +52,7 @@ impl Dims {
     ///
     /// # Errors
     /// [`Error::Overflow`] if the product does not fit.
+    #[inline]
     pub const fn x_len(&self) -> Result<usize, Error> {
         product("x", [self.batch, self.steps, self.inputs])
     }
@@ -60,6 +61,7 @@ impl Dims {
     ///
     /// # Errors
     /// [`Error::Overflow`] if the product does not fit.
+    #[inline]
     pub const fn y_len(&self) -> Result<usize, Error> {
         product("dy", [self.batch, self.steps, self.outputs])
     }
@@ -68,6 +70,7 @@ impl Dims {
     ///
     /// # Errors
     /// [`Error::Overflow`] if the product does not fit.
+    #[inline]
     pub const fn weight_len(&self) -> Result<usize, Error> {
         product("weight", [self.outputs, self.inputs, 1])
     }
@@ -76,6 +79,7 @@ impl Dims {
     ///
     /// # Errors
     /// [`Error::Overflow`] if the product does not fit.
+    #[inline]
     pub const fn per_example_grad_len(&self) -> Result<usize, Error> {
         product("per_example_grad", [self.batch, self.outputs, self.inputs])
     }
@@ -84,7 +88,17 @@ impl Dims {
 /// The product of three extents, refused if the *bytes* of such an array would pass `isize::MAX`
 /// even in `f64`, so that no pointer arithmetic behind it can overflow. A zero extent does not
 /// hide an overflow of the others.
+#[inline]
 const fn product(arg: &'static str, extents: [usize; 3]) -> Result<usize, Error> {
+    // Of what has a third of the bits, no product is too large.
+    let small = 1 << ((usize::BITS - 4) / 3);
+    let [a, b, c] = extents;
+    if (a | b | c) < small { Ok(a * b * c) } else { large_product(arg, extents) }
+}
+
+/// [`product`] of extents that are not all small.
+#[inline(never)]
+const fn large_product(arg: &'static str, extents: [usize; 3]) -> Result<usize, Error> {
     let most = isize::MAX as usize / 8;
     let (mut all, mut nonzero, mut i) = (1usize, 1usize, 0);
     while i < 3 {
@@ -101,6 +115,7 @@ const fn product(arg: &'static str, extents: [usize; 3]) -> Result<usize, Error>
 }
 
 /// Refuses a slice whose length is not `need`.
+#[inline]
 pub(crate) const fn check(arg: &'static str, got: usize, need: usize) -> Result<(), Error> {
     if got == need { Ok(()) } else { Err(Error::Length { arg, got, need }) }
 }

@@ -100,6 +100,10 @@ dispatch! {
         = kernel::pack::dy;
     unsafe fn grad_row(row: &Row<T>)
         = kernel::row::grad_row;
+    unsafe fn grad_few(row: &Row<T>)
+        = kernel::few::grad_few;
+    unsafe fn moments_few(row: &Row<T>)
+        = kernel::few::moments_few;
     unsafe fn moments_row(row: &Row<T>)
         = kernel::row::moments_row;
     unsafe fn sequence_row(row: &Row<T>)
@@ -110,11 +114,11 @@ dispatch! {
         = kernel::rule::run_rmsprop;
     unsafe fn run_adam(c: &AdamCoeffs<T>, arrays: AdamArrays<T>, run: &Run<T>) -> Result<(), usize>
         = kernel::rule::run_adam;
-    unsafe fn momentum_row(c: &MomentumCoeffs<T>, arrays: MomentumArrays<T>, row: &FusedRow<T>)
+    unsafe fn momentum_row(c: &MomentumCoeffs<T>, arrays: MomentumArrays<T>, row: &FusedRow<'_, T>)
         = kernel::fused::momentum_row;
-    unsafe fn rmsprop_row(c: &RmspropCoeffs<T>, arrays: RmspropArrays<T>, row: &FusedRow<T>)
+    unsafe fn rmsprop_row(c: &RmspropCoeffs<T>, arrays: RmspropArrays<T>, row: &FusedRow<'_, T>)
         = kernel::fused::rmsprop_row;
-    unsafe fn adam_row(c: &AdamCoeffs<T>, arrays: AdamArrays<T>, row: &FusedRow<T>)
+    unsafe fn adam_row(c: &AdamCoeffs<T>, arrays: AdamArrays<T>, row: &FusedRow<'_, T>)
         = kernel::fused::adam_row;
     unsafe fn bias_grad(batch: &Batch<'_, T>, j: usize, n: usize, ends: Ends<T>, out: *mut T)
         = kernel::bias::run_grad;

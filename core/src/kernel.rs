@@ -3,6 +3,7 @@
 
 pub(crate) mod bias;
 mod deep;
+pub(crate) mod few;
 pub(crate) mod fused;
 pub(crate) mod linear;
 pub(crate) mod moments;

@@ -8,7 +8,6 @@
 //!
 //! Plan: a vector of `j` at a time, its sums in registers while the batch goes by.
 
-use super::moments::ends;
 use super::tile::Ends;
 use crate::dims::check;
 use crate::simd::Simd;
@@ -40,7 +39,7 @@ pub fn bias_grad<T: Element>(
     check("grad", grad.len(), batch.dims.outputs)?;
     let n = grad.len();
     // SAFETY: the lengths of dy, the weights and grad were checked.
-    unsafe { T::bias_grad(isa, batch, 0, n, ends(fold), grad.as_mut_ptr()) }
+    unsafe { T::bias_grad(isa, batch, 0, n, Ends::of(fold), grad.as_mut_ptr()) }
     Ok(())
 }
 
@@ -72,7 +71,7 @@ pub fn bias_moments<T: Element>(
     check("grad_sq", grad_sq.len(), batch.dims.outputs)?;
     let (n, out, out_sq) = (grad.len(), grad.as_mut_ptr(), grad_sq.as_mut_ptr());
     // SAFETY: the lengths of dy, the weights, grad and grad_sq were checked.
-    unsafe { T::bias_moments(isa, batch, 0, n, ends(fold), out, out_sq) }
+    unsafe { T::bias_moments(isa, batch, 0, n, Ends::of(fold), out, out_sq) }
     Ok(())
 }
 

@@ -21,9 +21,9 @@ use crate::{AdamCoeffs, Element, MomentumCoeffs, RmspropCoeffs};
 
 /// A row of tiles and the parameters that it is for.
 #[derive(Clone, Copy)]
-pub struct FusedRow<T> {
+pub struct FusedRow<'a, T> {
     /// Its outputs are not looked at.
-    pub(crate) row: Row<T>,
+    pub(crate) row: &'a Row<T>,
     /// The first parameter.
     pub(crate) at: usize,
     /// Elements from one row of parameters to the next.
@@ -61,7 +61,7 @@ where
 #[inline(always)]
 fn finished<T: Element, S: Simd<T>, const ROWS: usize, const VECS: usize>(
     s: S,
-    fused: &FusedRow<T>,
+    fused: &FusedRow<'_, T>,
     sums: BothSums<S::V, ROWS, VECS>,
 ) -> BothSums<S::V, ROWS, VECS> {
     let scale = fused.row.ends.scale;
@@ -76,7 +76,7 @@ fn finished<T: Element, S: Simd<T>, const ROWS: usize, const VECS: usize>(
 unsafe fn update<T, S, R, const TAIL: bool, const SECOND: bool>(
     s: S,
     rule: R,
-    fused: &FusedRow<T>,
+    fused: &FusedRow<'_, T>,
     (r, c): (usize, usize),
     n: usize,
     [grad, second]: [S::V; 2],
@@ -98,14 +98,14 @@ unsafe fn update<T, S, R, const TAIL: bool, const SECOND: bool>(
 unsafe fn overlapped<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: bool>(
     s: S,
     rule: R,
-    fused: &FusedRow<T>,
+    fused: &FusedRow<'_, T>,
 ) -> usize
 where
     T: Element,
     S: Simd<T>,
     R: Rule<T>,
 {
-    let (row, tile) = (&fused.row, VECS * S::LANES);
+    let (row, tile) = (fused.row, VECS * S::LANES);
     let zeros = ([[s.splat(T::ZERO); VECS]; ROWS], [[s.splat(T::ZERO); VECS]; ROWS]);
     let mut held = MaybeUninit::<Sums<[S::V; 2], ROWS, VECS>>::uninit();
     let held: *mut [S::V; 2] = held.as_mut_ptr().cast();
@@ -172,7 +172,7 @@ unsafe fn direct<
 >(
     s: S,
     rule: R,
-    fused: &FusedRow<T>,
+    fused: &FusedRow<'_, T>,
     src: Source<T>,
     (first, c): (usize, usize),
     n: usize,
@@ -205,14 +205,14 @@ unsafe fn direct<
 unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: bool>(
     s: S,
     rule: R,
-    fused: &FusedRow<T>,
+    fused: &FusedRow<'_, T>,
     r: usize,
 ) where
     T: Element,
     S: Simd<T>,
     R: Rule<T>,
 {
-    let (row, tile) = (&fused.row, VECS * S::LANES);
+    let (row, tile) = (fused.row, VECS * S::LANES);
     let mut src = Source { dy_row: 1, ..row.src.row(r) };
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
@@ -246,7 +246,7 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
 unsafe fn any_tiles<T, S, R, const TALL: usize, const ROWS: usize, const SECOND: bool>(
     s: S,
     rule: R,
-    fused: &FusedRow<T>,
+    fused: &FusedRow<'_, T>,
 ) where
     T: Element,
     S: Simd<T>,
@@ -280,7 +280,7 @@ unsafe fn any_tiles<T, S, R, const TALL: usize, const ROWS: usize, const SECOND:
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-unsafe fn any_row<T: Element, S: Simd<T>, R: Rule<T>>(s: S, rule: R, fused: &FusedRow<T>) {
+unsafe fn any_row<T: Element, S: Simd<T>, R: Rule<T>>(s: S, rule: R, fused: &FusedRow<'_, T>) {
     // SAFETY: by contract.
     unsafe {
         match (Room::of::<T, S>(), R::SECOND && fused.second) {
@@ -306,7 +306,7 @@ macro_rules! row_of {
             s: S,
             c: &$Coeffs<T>,
             arrays: $Arrays<T>,
-            fused: &FusedRow<T>,
+            fused: &FusedRow<'_, T>,
         ) {
             let Some(c) = c.plain() else { return };
             // SAFETY: by contract.

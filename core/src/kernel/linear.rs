@@ -203,6 +203,12 @@ impl<T: Element> Forward<'_, T> {
     {
         // SAFETY: by contract; i + 16 <= to in the body, and the tail touches `rest` elements.
         unsafe {
+            if R > 1 && C > 1 && to == self.inputs {
+                // Stores that miss hold up those behind them.
+                for r in row + R..row + 2 * R {
+                    s.prefetch(self.y.wrapping_add(r * self.outputs + j));
+                }
+            }
             let x = self.x.add(row * self.inputs);
             let w = self.weight.add(j * self.inputs);
             let mut sums = [[[s.splat(T::ZERO); G]; C]; R];
@@ -261,6 +267,17 @@ impl<T: Element> Forward<'_, T> {
                         sums[r][c][g] = s.fma(ws, xs[r], sums[r][c][g]);
                     }
                 }
+            }
+            // Those of several rows at once, if one has only one.
+            let mut alone = [sums[0][0]; R];
+            for (alone, sums) in alone.iter_mut().zip(&sums) {
+                *alone = sums[0];
+            }
+            if C == 1 && R > 1 {
+                for (r, sum) in s.sum_lanes(&alone).into_iter().enumerate() {
+                    self.finish(row + r, j, [sum]);
+                }
+                return;
             }
             for r in 0..R {
                 self.finish(row + r, j, s.sum_lanes(&sums[r]));

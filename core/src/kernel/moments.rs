@@ -121,11 +121,6 @@ pub(crate) fn source<T: Element>(batch: &Batch<'_, T>) -> Source<T> {
     }
 }
 
-/// What a fold does at its ends.
-pub(crate) fn ends<T: Element>(fold: Fold) -> Ends<T> {
-    Ends { start: fold.start, scale: fold.factor(), ..Ends::FRESH }
-}
-
 /// The matrix product into memory.
 pub(crate) struct GradKernel<T> {
     /// Of the whole fold.
@@ -138,8 +133,8 @@ pub(crate) struct GradKernel<T> {
 impl<T: Element> RowKernel<T> for GradKernel<T> {
     const RESTS: usize = 128;
 
-    fn rows(&self, shape: Shape, _src: &Source<T>, few: bool, left: usize) -> Rows {
-        if few { Rows::Single(left) } else { shape.grad_rows(left) }
+    fn rows(&self, shape: &Shape, _src: &Source<T>, few: bool, left: usize) -> Rows {
+        if few { Rows::Few(left) } else { shape.grad_rows(left) }
     }
 
     fn most_columns(&self, _rows: usize) -> usize {
@@ -150,16 +145,15 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
         self.ends = self.whole.of_block(first, last);
     }
 
-    unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize) {
+    unsafe fn row(&mut self, isa: Isa, row: &mut Row<T>, j: usize, i: usize) {
         // SAFETY: the row is inside the output, whose length was checked.
         unsafe {
             let out = self.out.at(j, i);
             let p = if self.ends.past { core::ptr::null() } else { out.p.cast_const() };
             let ahead = [p, core::ptr::null(), core::ptr::null()];
-            T::grad_row(
-                isa,
-                &Row { ends: self.ends, out, ..row }.with_ahead(ahead, out.stride, DEEP),
-            );
+            (row.ends, row.out) = (self.ends, out);
+            row.set_ahead(ahead, out.stride, DEEP);
+            row.grad(isa);
         }
     }
 }
@@ -177,9 +171,10 @@ pub(crate) struct MomentsKernel<T, const SEQUENCE: bool> {
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
     const RESTS: usize = 32;
 
-    fn rows(&self, shape: Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
+    fn rows(&self, shape: &Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
         match SEQUENCE {
-            _ if few => Rows::Single(left),
+            true if few => Rows::Single(left),
+            false if few => Rows::Few(left),
             true => shape.sequence_rows(src.steps, left),
             false => shape.moments_rows(left),
         }
@@ -193,14 +188,14 @@ impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENC
         self.ends = self.whole.of_block(first, last);
     }
 
-    unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize) {
+    unsafe fn row(&mut self, isa: Isa, row: &mut Row<T>, j: usize, i: usize) {
         // SAFETY: the row is inside the outputs, whose lengths were checked.
         unsafe {
             let (out, out_sq) = (self.out.at(j, i), self.out_sq.at(j, i));
             let ahead = [out.p.cast_const(), out_sq.p.cast_const(), core::ptr::null()];
-            let row =
-                Row { ends: self.ends, out, out_sq, ..row }.with_ahead(ahead, out.stride, DEEP);
-            if SEQUENCE { T::sequence_row(isa, &row) } else { T::moments_row(isa, &row) }
+            (row.ends, row.out, row.out_sq) = (self.ends, out, out_sq);
+            row.set_ahead(ahead, out.stride, DEEP);
+            row.moments::<SEQUENCE>(isa);
         }
     }
 }
@@ -215,7 +210,7 @@ fn run_grad<T: Element>(
 ) {
     let (rows, columns) = (batch.dims.outputs, batch.dims.inputs);
     let out = Out { p: grad.as_mut_ptr(), stride: columns };
-    let mut kernel = GradKernel { whole: ends(fold), ends: ends(fold), out };
+    let mut kernel = GradKernel { whole: Ends::of(fold), ends: Ends::of(fold), out };
     // SAFETY: the lengths of x, dy, weights and grad were checked against the extents.
     unsafe { sweep(isa, source(batch), rows, columns, scratch, &mut kernel) }
 }
@@ -233,7 +228,7 @@ fn run_moments<T: Element>(
     let src = source(batch);
     let out = Out { p: grad.as_mut_ptr(), stride: columns };
     let out_sq = Out { p: grad_sq.as_mut_ptr(), stride: columns };
-    let (whole, ends) = (ends(fold), ends(fold));
+    let (whole, ends) = (Ends::of(fold), Ends::of(fold));
     // SAFETY: the lengths of x, dy, weights and the outputs were checked against the extents.
     unsafe {
         if batch.dims.steps == 1 {

@@ -137,12 +137,12 @@ impl<T: Element> Columns<T> {
                 *lane = s.fma(g, g, *lane);
             } else {
                 // Lanes without an element must stay as they are, a -0 included: multiply -0 and 0.
-                let mut padded = [[T::ZERO; REDUCTION_LANES], [T::NEG_ZERO; REDUCTION_LANES]];
-                // SAFETY: n < LANES <= 16 elements of arrays of 16.
+                let mut whole = [T::ZERO; REDUCTION_LANES];
+                let p = whole.as_mut_ptr();
+                // SAFETY: LANES <= 16 elements of an array of 16.
                 unsafe {
-                    s.store_first(padded[0].as_mut_ptr(), n, g);
-                    s.store_first(padded[1].as_mut_ptr(), n, g);
-                    let (a, b) = (s.load(padded[0].as_ptr()), s.load(padded[1].as_ptr()));
+                    s.store(p, g);
+                    let (a, b) = (s.load_first(p, n, T::ZERO), s.load_first(p, n, T::NEG_ZERO));
                     *lane = s.fma(a, b, *lane);
                 }
             }
@@ -222,39 +222,36 @@ impl<T: Element> Columns<T> {
 /// Examples at a time.
 const FOUR: usize = 4;
 
-/// The norms of as many whole groups of [`FOUR`] examples as there are, of one step and without example
-/// weights; tells how many examples those are.
+/// The norms of all groups of `N` examples of one step and without weights, from example `done` on; tells which is the
+/// first after them.
 ///
 /// # Safety
 /// Lengths were checked; `G * LANES` is 16.
 #[inline(always)]
-unsafe fn groups<T: Element, S: Simd<T>, const G: usize>(
+unsafe fn groups<T: Element, S: Simd<T>, const N: usize, const G: usize>(
     s: S,
     batch: &Batch<'_, T>,
     from: Start,
+    mut done: usize,
     norms: &mut [T],
 ) -> usize {
-    let Dims { steps, outputs, inputs, .. } = batch.dims;
-    if S::LANES == 1 || steps != 1 || batch.example_weights.is_some() {
-        return 0;
-    }
-    let mut done = 0;
-    for norms in norms.chunks_exact_mut(FOUR) {
-        let zeros = [[s.splat(T::ZERO); G]; FOUR];
-        // SAFETY: examples done .. done + FOUR are inside x and dy.
+    let Dims { outputs, inputs, .. } = batch.dims;
+    for norms in norms.chunks_exact_mut(N) {
+        let zeros = [[s.splat(T::ZERO); G]; N];
+        // SAFETY: examples done .. done + N are inside x and dy.
         let (dy, x) = unsafe {
             let (dy, x) =
                 (batch.dy.as_ptr().add(done * outputs), batch.x.as_ptr().add(done * inputs));
             (
-                square_rows::<T, S, FOUR, G>(s, dy, outputs, outputs, zeros),
-                square_rows::<T, S, FOUR, G>(s, x, inputs, inputs, zeros),
+                square_rows::<T, S, N, G>(s, dy, outputs, outputs, zeros),
+                square_rows::<T, S, N, G>(s, x, inputs, inputs, zeros),
             )
         };
         let (dy, x) = (s.sum_lanes(&dy), s.sum_lanes(&x));
         for ((norm, dy), x) in norms.iter_mut().zip(dy).zip(x) {
             *norm = if from == Start::Resume { *norm } else { T::ZERO } + dy * x;
         }
-        done += FOUR;
+        done += N;
     }
     done
 }
@@ -280,9 +277,16 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
     norms: &mut [T],
 ) {
     let dims = batch.dims;
-    // SAFETY: by contract.
-    let done = unsafe { groups::<T, S, G>(s, batch, from, norms) };
-    for (b, norm) in norms.iter_mut().enumerate().skip(done) {
+    if S::LANES > 1 && dims.steps == 1 && batch.example_weights.is_none() {
+        let (fours, rest) = norms.split_at_mut(norms.len() / FOUR * FOUR);
+        // SAFETY: by contract.
+        unsafe {
+            let done = groups::<T, S, FOUR, G>(s, batch, from, 0, fours);
+            groups::<T, S, 1, G>(s, batch, from, done, rest);
+        }
+        return;
+    }
+    for (b, norm) in norms.iter_mut().enumerate() {
         let weight = example_weight(batch, b);
         let x = batch.x.as_ptr().wrapping_add(b * dims.steps * dims.inputs);
         let dy = batch.dy.as_ptr().wrapping_add(b * dims.steps * dims.outputs);

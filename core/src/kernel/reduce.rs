@@ -10,7 +10,6 @@
 //! and many rows are folded between a load and a store of the sums; where they come from a cache, the
 //! sums stay in the first level.
 
-use super::moments::ends;
 use super::sweep::CACHES;
 use super::tile::Ends;
 use crate::dims::check;
@@ -57,7 +56,7 @@ pub fn reduce<T: Element>(
 ) -> Result<(), Error> {
     check_reduce(rows, batch, sum, sum_sq)?;
     // SAFETY: the lengths were checked.
-    unsafe { T::reduce(isa, rows, batch, ends(fold), sum, sum_sq) }
+    unsafe { T::reduce(isa, rows, batch, Ends::of(fold), sum, sum_sq) }
     Ok(())
 }
 

@@ -7,9 +7,10 @@
 use core::num::NonZeroUsize;
 
 use super::sequence::sequence_tile;
+use super::sweep::CACHES;
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
-use crate::{Element, Start};
+use crate::{Element, Isa, Start};
 
 /// The sizes that a sweep needs to know of the tiles of an ISA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub(crate) enum Rows {
     Tile(usize),
     /// One after the other.
     Single(usize),
+    /// The same, of at most [`FEW`](super::few::FEW) `(b, t)`, whose `x` is where it was.
+    Few(usize),
 }
 
 impl Rows {
@@ -63,7 +66,7 @@ impl Rows {
     /// How many.
     pub(crate) fn count(self) -> usize {
         match self {
-            Rows::Tile(n) | Rows::Single(n) => n,
+            Rows::Tile(n) | Rows::Single(n) | Rows::Few(n) => n,
         }
     }
 }
@@ -76,7 +79,7 @@ const SINGLES: usize = 4;
 
 impl Shape {
     /// Rows of `grad`, with so many left.
-    pub(crate) fn grad_rows(self, left: usize) -> Rows {
+    pub(crate) fn grad_rows(&self, left: usize) -> Rows {
         let [tall, rows, rest] = self.grad;
         match left {
             _ if left >= tall => Rows::Tile(tall),
@@ -86,19 +89,19 @@ impl Shape {
     }
 
     /// Rows of `moments`, with so many left.
-    pub(crate) fn moments_rows(self, left: usize) -> Rows {
+    pub(crate) fn moments_rows(&self, left: usize) -> Rows {
         Rows::of(self.moments, left)
     }
 
     /// Rows of the `moments` of sequences of so many steps, with so many left.
-    pub(crate) fn sequence_rows(self, steps: usize, left: usize) -> Rows {
+    pub(crate) fn sequence_rows(&self, steps: usize, left: usize) -> Rows {
         let [tall, rows] = self.sequence;
         if steps >= LONG && left >= tall { Rows::Tile(tall) } else { Rows::of(rows, left) }
     }
 
     /// Rows of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each update that runs
     /// beside its sums (or for each two without `second`), or else they are single.
-    pub(crate) fn fused_rows(self, second: bool, depth: usize, left: usize) -> Rows {
+    pub(crate) fn fused_rows(&self, second: bool, depth: usize, left: usize) -> Rows {
         let [tall, rows, _] = self.grad;
         match second {
             true if depth < TILE_VECS * self.moments => Rows::Single(left.min(SINGLES)),
@@ -158,9 +161,7 @@ pub struct Row<T> {
 }
 
 /// One kind of tile.
-trait Tile<T: Element> {
-    /// Whether it only sees examples of other than one step.
-    const SEQUENCE: bool;
+pub(super) trait Tile<T: Element> {
     /// Whether elements of `dy` may lie apart, as they do for the input gradient.
     const APART: bool;
 
@@ -184,35 +185,23 @@ trait Tile<T: Element> {
         S: Simd<T>;
 }
 
-/// The tiles of row `r`, four vectors wide, as many as fit; how many columns they are. There are `BATCH`
-/// examples of one step, or any number if it is 0.
+/// The tiles of row `r`, four vectors wide, as many as fit; how many columns they are.
 ///
 /// # Safety
 /// As [`tiles`]; panels lie side by side.
 #[inline(always)]
-unsafe fn wide_tiles<T, S, K, const WEIGHTED: bool, const BATCH: usize>(
-    s: S,
-    row: &Row<T>,
-    r: usize,
-) -> usize
+unsafe fn wide_tiles<T, S, K, const WEIGHTED: bool>(s: S, row: &Row<T>, r: usize) -> usize
 where
     T: Element,
     S: Simd<T>,
     K: Tile<T>,
 {
-    let width = 4 * S::LANES;
-    let mut src = row.src.row(r);
-    if BATCH > 0 {
-        // Constants: what the loops over the batch take would be more than what is in them.
-        (src.batch, src.steps) = (BATCH, 1);
-    }
+    let (src, width) = (row.src.row(r), 4 * S::LANES);
     let mut c = 0;
     // SAFETY: c + width <= columns.
     unsafe {
         while c + width <= row.columns {
-            if BATCH == 0 {
-                row.fetch_ahead::<S, 1>(s, (r, c), width);
-            }
+            row.fetch_ahead::<S, 1>(s, (r, c), width);
             K::tile::<S, 1, 4, false, WEIGHTED>(s, src.columns(c), width, row, (r, c));
             c += width;
         }
@@ -220,8 +209,8 @@ where
     c
 }
 
-/// The tiles of `ROWS` rows from `r` on, in panels of `VECS` vectors; `UNIT` if the elements of `dy` lie side by
-/// side, which saves the instructions that find them.
+/// The tiles of `ROWS` rows, or of all rows one by one, in panels of `VECS` vectors; `UNIT` if the elements of `dy`
+/// lie side by side, which saves the instructions that find them.
 ///
 /// # Safety
 /// `src` of the row is readable and its outputs are writable for all its tiles.
@@ -237,50 +226,44 @@ unsafe fn tiles<
 >(
     s: S,
     row: &Row<T>,
-    r: usize,
 ) where
     T: Element,
     S: Simd<T>,
     K: Tile<T>,
 {
     let panel = VECS * S::LANES;
-    let mut src = row.src.row(r);
-    if UNIT {
-        src.dy_row = 1;
-    }
-    let mut c = 0;
-    // SAFETY: c + the columns of each tile <= columns.
-    unsafe {
-        if ROWS == 1 && VECS == 2 && row.panel_stride == panel {
-            // Panels lie side by side: a single row is wide instead.
-            c = match (src.batch, src.steps) {
-                _ if K::SEQUENCE => wide_tiles::<T, S, K, WEIGHTED, 0>(s, row, r),
-                (1, 1) => wide_tiles::<T, S, K, WEIGHTED, 1>(s, row, r),
-                (2, 1) => wide_tiles::<T, S, K, WEIGHTED, 2>(s, row, r),
-                (3, 1) => wide_tiles::<T, S, K, WEIGHTED, 3>(s, row, r),
-                (4, 1) => wide_tiles::<T, S, K, WEIGHTED, 4>(s, row, r),
-                _ => wide_tiles::<T, S, K, WEIGHTED, 0>(s, row, r),
-            };
-            src = src.columns(c);
+    for r in 0..if ROWS == 1 { row.rows.count() } else { 1 } {
+        let mut src = row.src.row(r);
+        if UNIT {
+            src.dy_row = 1;
         }
-        // Sums that are resumed are wanted at once: those of the next tile are fetched.
-        let next = if row.ends.start == Start::Resume { panel } else { 0 };
-        while c + panel <= row.columns {
-            row.fetch_ahead::<S, ROWS>(s, (r, c + next), panel);
-            K::tile::<S, ROWS, VECS, false, WEIGHTED>(s, src, panel, row, (r, c));
-            src = src.columns(row.panel_stride);
-            c += panel;
-        }
-        if c < row.columns {
-            row.fetch_ahead::<S, ROWS>(s, (r, c), row.columns - c);
-        }
-        while VECS > 1 && c + S::LANES <= row.columns {
-            K::tile::<S, ROWS, 1, false, WEIGHTED>(s, src, S::LANES, row, (r, c));
-            src = src.columns(S::LANES);
-            c += S::LANES;
-        }
-        if S::LANES > 1 && c < row.columns {
-            K::tile::<S, ROWS, 1, true, WEIGHTED>(s, src, row.columns - c, row, (r, c));
+        let mut c = 0;
+        // SAFETY: c + the columns of each tile <= columns.
+        unsafe {
+            if ROWS == 1 && VECS == 2 && row.panel_stride == panel {
+                // Panels lie side by side: a single row is wide instead.
+                c = wide_tiles::<T, S, K, WEIGHTED>(s, row, r);
+                src = src.columns(c);
+            }
+            // Sums that are resumed are wanted at once: those of the next tile are fetched.
+            let next = if row.ends.start == Start::Resume { panel } else { 0 };
+            while c + panel <= row.columns {
+                row.fetch_ahead::<S, ROWS>(s, (r, c + next), panel);
+                K::tile::<S, ROWS, VECS, false, WEIGHTED>(s, src, panel, row, (r, c));
+                src = src.columns(row.panel_stride);
+                c += panel;
+            }
+            if c < row.columns {
+                row.fetch_ahead::<S, ROWS>(s, (r, c), row.columns - c);
+            }
+            while VECS > 1 && c + S::LANES <= row.columns {
+                K::tile::<S, ROWS, 1, false, WEIGHTED>(s, src, S::LANES, row, (r, c));
+                src = src.columns(S::LANES);
+                c += S::LANES;
+            }
+            if S::LANES > 1 && c < row.columns {
+                K::tile::<S, ROWS, 1, true, WEIGHTED>(s, src, row.columns - c, row, (r, c));
+            }
         }
     }
 }
@@ -289,14 +272,59 @@ unsafe fn tiles<
 pub(super) const DEEP: usize = 32;
 
 impl<T: Element> Row<T> {
-    /// The same row with `arrays` to prefetch, if there are at least `least` `(b, t)`.
-    pub(crate) fn with_ahead(self, arrays: [*const T; 3], stride: usize, least: usize) -> Self {
-        let deep = self.src.depth() >= least;
+    /// The first of what reads `src`; the rest is to be filled in.
+    #[inline(always)]
+    pub(crate) fn of(src: Source<T>, panel_stride: usize) -> Self {
+        let nowhere = Out { p: core::ptr::null_mut(), stride: 0 };
         Row {
-            ahead: if deep { arrays } else { [core::ptr::null(); 3] },
-            ahead_stride: stride,
-            ..self
+            src,
+            panel_stride,
+            rows: Rows::Single(0),
+            columns: 0,
+            ends: Ends::FRESH,
+            out: nowhere,
+            out_sq: nowhere,
+            ahead: [core::ptr::null(); 3],
+            ahead_stride: 0,
         }
+    }
+
+    /// Sets `arrays` to prefetch, if there are at least `least` `(b, t)`.
+    pub(crate) fn set_ahead(&mut self, arrays: [*const T; 3], stride: usize, least: usize) {
+        let deep = self.src.depth() >= least;
+        self.ahead = if deep { arrays } else { [core::ptr::null(); 3] };
+        self.ahead_stride = stride;
+    }
+
+    /// Sums `grad` into the output.
+    ///
+    /// # Safety
+    /// As [`grad_row`].
+    #[inline]
+    pub(crate) unsafe fn grad(&self, isa: Isa) {
+        // SAFETY: by contract.
+        unsafe { if self.is_few() { T::grad_few(isa, self) } else { T::grad_row(isa, self) } }
+    }
+
+    /// Sums `moments` into both outputs.
+    ///
+    /// # Safety
+    /// As [`moments_row`]; examples have one step unless it is a `SEQUENCE`.
+    #[inline]
+    pub(crate) unsafe fn moments<const SEQUENCE: bool>(&self, isa: Isa) {
+        // SAFETY: by contract.
+        unsafe {
+            match SEQUENCE {
+                true => T::sequence_row(isa, self),
+                false if self.is_few() => T::moments_few(isa, self),
+                false => T::moments_row(isa, self),
+            }
+        }
+    }
+
+    /// Whether [`super::few`] is for it. (Nothing of that is linked where nothing is few.)
+    fn is_few(&self) -> bool {
+        CACHES && matches!(self.rows, Rows::Few(_))
     }
 
     /// Prefetches what will be needed after the tile at row `r` and column `c`.
@@ -325,12 +353,12 @@ impl<T: Element> Row<T> {
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
 
-/// The tiles of `ROWS` rows from `r` on, whatever their weights.
+/// The tiles of `ROWS` rows, or of all rows one by one, whatever their weights.
 ///
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-unsafe fn of_rows<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>, r: usize)
+unsafe fn of_rows<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>)
 where
     T: Element,
     S: Simd<T>,
@@ -341,9 +369,9 @@ where
     // SAFETY: by contract.
     unsafe {
         match (plain, unit) {
-            (true, true) => tiles::<T, S, K, ROWS, VECS, false, true>(s, row, r),
-            (true, false) => tiles::<T, S, K, ROWS, VECS, false, false>(s, row, r),
-            (false, _) => tiles::<T, S, K, ROWS, VECS, true, false>(s, row, r),
+            (true, true) => tiles::<T, S, K, ROWS, VECS, false, true>(s, row),
+            (true, false) => tiles::<T, S, K, ROWS, VECS, false, false>(s, row),
+            (false, _) => tiles::<T, S, K, ROWS, VECS, true, false>(s, row),
         }
     }
 }
@@ -372,22 +400,18 @@ unsafe fn any_tiles<
     // SAFETY: by contract.
     unsafe {
         match row.rows {
-            Rows::Tile(n) if TALL > 1 && n == TALL => of_rows::<T, S, K, TALL, VECS>(s, row, 0),
-            Rows::Tile(n) if ROWS < TALL && n == ROWS => of_rows::<T, S, K, ROWS, VECS>(s, row, 0),
-            Rows::Tile(n) if REST > 1 && n == REST => of_rows::<T, S, K, REST, VECS>(s, row, 0),
-            rows => {
-                for r in 0..rows.count() {
-                    of_rows::<T, S, K, 1, VECS>(s, row, r);
-                }
-            }
+            Rows::Tile(n) if TALL > 1 && n == TALL => of_rows::<T, S, K, TALL, VECS>(s, row),
+            Rows::Tile(n) if ROWS < TALL && n == ROWS => of_rows::<T, S, K, ROWS, VECS>(s, row),
+            Rows::Tile(n) if REST > 1 && n == REST => of_rows::<T, S, K, REST, VECS>(s, row),
+            _ => of_rows::<T, S, K, 1, VECS>(s, row),
         }
     }
 }
 
-struct GradTile;
+/// Of the matrix product.
+pub(super) struct GradTile;
 
 impl<T: Element> Tile<T> for GradTile {
-    const SEQUENCE: bool = false;
     const APART: bool = true;
 
     #[inline(always)]
@@ -414,10 +438,10 @@ impl<T: Element> Tile<T> for GradTile {
     }
 }
 
-struct MomentsTile<const SEQUENCE: bool>;
+/// Of gradients and their squares.
+pub(super) struct MomentsTile<const SEQUENCE: bool>;
 
 impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
-    const SEQUENCE: bool = SEQUENCE;
     const APART: bool = false;
 
     #[inline(always)]

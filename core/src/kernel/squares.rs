@@ -36,7 +36,7 @@ struct SquaresKernel<T> {
 impl<T: Element> RowKernel<T> for SquaresKernel<T> {
     const RESTS: usize = 0;
 
-    fn rows(&self, shape: Shape, _src: &Source<T>, _few: bool, left: usize) -> Rows {
+    fn rows(&self, shape: &Shape, _src: &Source<T>, _few: bool, left: usize) -> Rows {
         shape.grad_rows(left.min(ROOM / self.out.stride.max(1)))
     }
 
@@ -46,12 +46,12 @@ impl<T: Element> RowKernel<T> for SquaresKernel<T> {
 
     fn block(&mut self, _first: bool, _last: bool) {}
 
-    unsafe fn row(&mut self, isa: Isa, row: Row<T>, _j: usize, _i: usize) {
-        let row = Row { out: self.out, ..row };
+    unsafe fn row(&mut self, isa: Isa, row: &mut Row<T>, _j: usize, _i: usize) {
+        row.out = self.out;
         // SAFETY: the rows fit the room, and are written before they are read.
         unsafe {
-            T::grad_row(isa, &row);
-            self.square = T::add_squares(isa, &row, &mut self.lanes);
+            T::grad_row(isa, row);
+            self.square = T::add_squares(isa, row, &mut self.lanes);
         }
     }
 }

@@ -20,7 +20,7 @@ use super::tile::{Ends, Out, Source};
 use super::update::{NonFinite, Optimizer};
 use crate::dims::check;
 use crate::state::{AdamState, RmspropState, SecondMoment};
-use crate::{AdamCoeffs, Batch, Dims, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs};
+use crate::{AdamCoeffs, Batch, Dims, Element, Error, Fold, Isa, MomentumCoeffs, RmspropCoeffs};
 
 /// What a layer step steps on: the batch, and how its gradients are taken.
 ///
@@ -253,22 +253,19 @@ where
     /// # Safety
     /// As [`RowKernel::row`].
     #[inline(never)]
-    unsafe fn by_the_stack(&mut self, isa: Isa, row: Row<T>, at: usize) {
+    unsafe fn by_the_stack(&mut self, isa: Isa, row: &mut Row<T>, at: usize) {
         let mut sums = StackSums([MaybeUninit::uninit(), MaybeUninit::uninit()]);
         let [out, out_sq] = &mut sums.0;
         let stride = row.columns;
-        let row = Row {
-            out: Out { p: out.as_mut_ptr().cast(), stride },
-            out_sq: Out { p: out_sq.as_mut_ptr().cast(), stride },
-            ..row
-        };
+        row.out = Out { p: out.as_mut_ptr().cast(), stride };
+        row.out_sq = Out { p: out_sq.as_mut_ptr().cast(), stride };
         // SAFETY: rows * columns <= SUMS; the fold starts fresh and writes all of them, which are
         // those that `apply` reads. The parameters of the row are inside.
         unsafe {
-            match (SECOND, SEQUENCE) {
-                (false, _) => T::grad_row(isa, &row),
-                (true, false) => T::moments_row(isa, &row),
-                (true, true) => T::sequence_row(isa, &row),
+            if SECOND {
+                row.moments::<SEQUENCE>(isa)
+            } else {
+                row.grad(isa)
             }
             self.apply(isa, at, sums.of(row.rows.count(), row.columns));
         }
@@ -295,11 +292,12 @@ where
 {
     const RESTS: usize = 0;
 
-    fn rows(&self, shape: Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
+    fn rows(&self, shape: &Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
         let depth = src.depth();
         match (SECOND, SEQUENCE) {
             _ if self.fused => shape.fused_rows(SECOND, depth, left),
-            _ if few || SECOND && depth <= SHALLOW => Rows::Single(1),
+            (false, _) | (_, false) if few => Rows::Few(1),
+            (true, _) if few || depth <= SHALLOW => Rows::Single(1),
             (false, _) => shape.grad_rows(left),
             (true, false) => shape.moments_rows(left),
             (true, true) => shape.sequence_rows(src.steps, left),
@@ -315,14 +313,15 @@ where
 
     fn block(&mut self, _first: bool, _last: bool) {}
 
-    unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize) {
+    unsafe fn row(&mut self, isa: Isa, row: &mut Row<T>, j: usize, i: usize) {
         let at = j * self.stride + i;
         let far = self.stride * size_of::<T>() >= PAGE;
         let arrays = if far { self.optimizer.arrays() } else { [core::ptr::null(); 3] };
         let arrays = arrays.map(|p| if p.is_null() { p } else { p.wrapping_add(at) });
         // A fused row fetches one vector at a time, beside its sums.
         let least = if self.fused { 0 } else { DEEP };
-        let row = Row { ends: self.ends, ..row }.with_ahead(arrays, self.stride, least);
+        row.ends = self.ends;
+        row.set_ahead(arrays, self.stride, least);
         // SAFETY: the parameters of the row are inside; the coefficients are plain if it is fused.
         unsafe {
             if self.fused {
@@ -387,8 +386,8 @@ where
 {
     let dims = layer.batch.dims;
     let (outputs, inputs) = (dims.outputs, dims.inputs);
-    let (src, ends) =
-        (source(&layer.batch), Ends { scale: layer.scale.map(T::from_f64), ..Ends::FRESH });
+    let src = source(&layer.batch);
+    let ends = Ends::of(Fold { scale: layer.scale, ..Fold::fresh() });
     let long = (1..=scratch.len()).contains(&deep::sums_len(dims));
     let mut kernel = StepKernel::<T, O, SECOND, SEQUENCE> {
         optimizer,

@@ -14,14 +14,17 @@
 //! * For fewer rows of output the time goes into the copy of `x`. Where sums can be resumed they are, after every
 //!   few `(b, t)`, whose `x` stays in cache as it is.
 //! * For a few `(b, t)` and long rows the time goes into the output, not into `x`: one row of it at a time, in
-//!   long runs, nothing packed.
+//!   long runs ([`super::few`]), nothing packed.
+//! * Of small layers the time goes into whatever is done beside the sums: for them nothing of this is considered.
 //! * Without scratch the same tiles read `x` and `dy` where they are; example weights multiply `dy` once for
 //!   each row of tiles, on the stack.
 
 use core::mem::MaybeUninit;
+use core::num::NonZeroUsize;
 
+use super::few::FEW;
 use super::row::{LINE, Row, Rows, Shape};
-use super::tile::{Ends, Out, Source};
+use super::tile::Source;
 use crate::{Dims, Element, Isa};
 
 /// `(b, t)` between two visits of the sums in memory.
@@ -50,10 +53,8 @@ const NARROW_RESTS: usize = 32;
 /// From so many rows on whose `dy` lies side by side packing pays from nearer, however wide the panels.
 const MANY: usize = 256;
 
-/// Up to so many `(b, t)` the output is walked row by row.
-const FEW: usize = 4;
-
-/// But not rows of up to so many columns: calling for each would take longer than what is done for it.
+/// Rows of up to so many columns are not walked one by one, however few the `(b, t)`: calling for each would take longer
+/// than what is done for it.
 const SHORT: usize = 256;
 
 /// Whether to think of caches: where there are no vectors there are hardly any. Nothing is packed then, and
@@ -120,7 +121,7 @@ pub(crate) trait RowKernel<T: Element> {
     const RESTS: usize;
 
     /// Rows of the next row of tiles, with so many left; single ones if there is little to do for each (`few`).
-    fn rows(&self, shape: Shape, src: &Source<T>, few: bool, left: usize) -> Rows;
+    fn rows(&self, shape: &Shape, src: &Source<T>, few: bool, left: usize) -> Rows;
 
     /// Most columns of a row of tiles of `rows` rows.
     fn most_columns(&self, rows: usize) -> usize;
@@ -128,12 +129,12 @@ pub(crate) trait RowKernel<T: Element> {
     /// Called before each block of the batch: whether it is the first, and the last.
     fn block(&mut self, first: bool, last: bool);
 
-    /// Computes `row`, which lies at row `j`, column `i`; its outputs and ends are for the kernel to
-    /// fill in.
+    /// Computes `row`, which lies at row `j`, column `i`; its outputs and ends, and what is ahead, are for the kernel to
+    /// fill in. (In place: what was just written is slow to copy.)
     ///
     /// # Safety
     /// The row is inside the output, and its `src` is readable.
-    unsafe fn row(&mut self, isa: Isa, row: Row<T>, j: usize, i: usize);
+    unsafe fn row(&mut self, isa: Isa, row: &mut Row<T>, j: usize, i: usize);
 }
 
 /// Calls `kernel` for all of a `[rows, columns]` output. Nothing is read of `scratch` that was not written, so
@@ -154,40 +155,54 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         // Extents that multiply to nothing may be as large as they like.
         return;
     }
-    let few = CACHES && columns > SHORT && src.batch.saturating_mul(src.steps) <= FEW;
+    let few = CACHES && columns > SHORT && src.depth() <= FEW;
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
-    let pays = packing_pays(shape, &src, rows);
-    let far = src.depth().saturating_mul(src.x_stride * size_of::<T>()) >= FAR;
-    let shallow = rests::<T, K>(shape, &src, rows) && columns > SHORT && (pays || far);
-    let packs = !few && !shallow && pays && scratch.len() > 0;
-    let whole = Walk { isa, shape, src, rows, columns, packs };
-    let depth = match rows {
-        _ if !shallow => BLOCK,
-        1 => 2 * SHALLOWEST,
-        _ => rows.clamp(SHALLOWEST, SHALLOW),
-    };
-    let most = if K::RESTS > 0 { block_of(depth, src.steps) } else { src.batch };
-    let mut b = 0;
+    let near = src.x_stride * size_of::<T>() < NEAR || src.depth() <= FEW;
+    let simple = few || near && src.depth() <= BLOCK && src.weights.is_null();
+    if !simple {
+        let walk = Walk { isa, shape, src, rows, columns, packs: false };
+        // SAFETY: by contract.
+        return unsafe { walk.blocks(scratch, kernel) };
+    }
+    // Nothing to think about, which may take longer than what there is to do.
+    kernel.block(true, true);
+    let mut row = Row::of(src, shape.panel.get());
+    let mut j = 0;
+    while j < rows {
+        row.rows = kernel.rows(&shape, &src, few, rows - j);
+        // SAFETY: rows j .. j + count are inside.
+        unsafe { cut(isa, &mut row, shape.panel, columns, (j, 0), kernel) };
+        j += row.rows.count();
+        row.src = src.row(j);
+    }
+}
+
+/// Calls `kernel` for `columns` columns of some rows, from row `j` and column `i` on, cut as it likes them.
+///
+/// # Safety
+/// As [`sweep`], for these; `row` is what the first of them reads.
+#[inline(always)]
+unsafe fn cut<T: Element, K: RowKernel<T>>(
+    isa: Isa,
+    row: &mut Row<T>,
+    panel: NonZeroUsize,
+    columns: usize,
+    (j, i): (usize, usize),
+    kernel: &mut K,
+) {
+    let most = kernel.most_columns(row.rows.count());
+    let most = if most < columns { most / panel * panel.get() } else { columns };
+    let mut c = 0;
     loop {
-        let block = most.min(src.batch - b);
-        kernel.block(b == 0, b + block == src.batch);
-        // SAFETY: examples b .. b + block are inside.
-        unsafe {
-            let walk = Walk { src: src.examples(b, block), ..whole };
-            let width = walk.width(scratch.len());
-            if width > 0 {
-                walk.packed(width, scratch, kernel);
-            } else if walk.weights_pay(few) {
-                walk.weighted(kernel);
-            } else {
-                walk.all(None, None, few, kernel);
-            }
-        }
-        b += block;
-        if b >= src.batch {
+        row.columns = most.min(columns - c);
+        // SAFETY: by contract.
+        unsafe { kernel.row(isa, row, j, i + c) }
+        c += row.columns;
+        if c >= columns {
             return;
         }
+        row.src.x = row.src.x.wrapping_add(most / panel * row.panel_stride);
     }
 }
 
@@ -247,6 +262,46 @@ const fn packs_dy(width: usize) -> bool {
 }
 
 impl<T: Element> Walk<T> {
+    /// A block of the batch after the other, each packed or not.
+    ///
+    /// # Safety
+    /// As [`sweep`].
+    #[inline(never)]
+    unsafe fn blocks<K: RowKernel<T>>(mut self, scratch: *mut [T], kernel: &mut K) {
+        let Walk { shape, src, rows, columns, .. } = self;
+        let pays = packing_pays(shape, &src, rows);
+        let far = src.depth().saturating_mul(src.x_stride * size_of::<T>()) >= FAR;
+        let shallow = rests::<T, K>(shape, &src, rows) && columns > SHORT && (pays || far);
+        self.packs = !shallow && pays && scratch.len() > 0;
+        let depth = match rows {
+            _ if !shallow => BLOCK,
+            1 => 2 * SHALLOWEST,
+            _ => rows.clamp(SHALLOWEST, SHALLOW),
+        };
+        let most = if K::RESTS > 0 { block_of(depth, src.steps) } else { src.batch };
+        let mut b = 0;
+        loop {
+            let block = most.min(src.batch - b);
+            kernel.block(b == 0, b + block == src.batch);
+            // SAFETY: examples b .. b + block are inside.
+            unsafe {
+                let walk = Walk { src: src.examples(b, block), ..self };
+                let width = walk.width(scratch.len());
+                if width > 0 {
+                    walk.packed(width, scratch, kernel);
+                } else if walk.weights_pay() {
+                    walk.weighted(kernel);
+                } else {
+                    walk.all(None, None, kernel);
+                }
+            }
+            b += block;
+            if b >= src.batch {
+                return;
+            }
+        }
+    }
+
     /// The columns that are packed at a time: whole panels, or 0 where packing cannot be done or does
     /// not pay.
     fn width(&self, scratch: usize) -> usize {
@@ -274,7 +329,6 @@ impl<T: Element> Walk<T> {
         &self,
         x: Option<(*mut T, usize)>,
         dy: Option<(*mut T, usize)>,
-        few: bool,
         kernel: &mut K,
     ) {
         let (depth, panel) = (self.src.depth(), self.shape.panel.get());
@@ -290,13 +344,8 @@ impl<T: Element> Walk<T> {
                 };
                 for i in (0..self.columns).step_by(width) {
                     let n = width.min(self.columns - i);
-                    let mut panels = Panels {
-                        x: self.src.x,
-                        x_stride: self.src.x_stride,
-                        panel_stride: panel,
-                        i,
-                        n,
-                    };
+                    let Source { x: near, x_stride, .. } = self.src;
+                    let mut panels = Panels { x: near, x_stride, panel_stride: panel, i, n };
                     if let Some((x, _)) = x {
                         if packed != i {
                             T::pack_x(self.isa, &self.src, i, n, x);
@@ -304,7 +353,7 @@ impl<T: Element> Walk<T> {
                         }
                         panels = Panels { x, x_stride: panel, panel_stride: depth * panel, i, n };
                     }
-                    self.rows(panels, dy.map(|(dy, _)| dy.cast_const()), (j, end), few, kernel);
+                    self.rows(panels, dy.map(|(dy, _)| dy.cast_const()), (j, end), kernel);
                 }
                 j = end;
             }
@@ -324,7 +373,7 @@ impl<T: Element> Walk<T> {
     ) -> usize {
         while j < self.rows {
             let left = self.rows - j;
-            let rows = kernel.rows(self.shape, &self.src, false, left).count();
+            let rows = kernel.rows(&self.shape, &self.src, false, left).count();
             // Tiles of so many rows as the first.
             let tiles = room.min(left) / rows.max(1);
             if tiles == 0 {
@@ -347,33 +396,29 @@ impl<T: Element> Walk<T> {
         panels: Panels<T>,
         dy: Option<*const T>,
         (mut j, end): (usize, usize),
-        few: bool,
         kernel: &mut K,
     ) {
         let mut packed = dy;
         while j < end {
-            let next = kernel.rows(self.shape, &self.src, few, self.rows - j);
-            let rows = next.count();
             let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src }.row(j);
+            let next = kernel.rows(&self.shape, &self.src, false, self.rows - j);
+            let rows = next.count();
             if let Some(dy) = packed {
                 (src.dy, src.dy_stride, src.dy_row) = (dy, rows, 1);
                 src.weights = core::ptr::null();
                 packed = Some(dy.wrapping_add(rows * src.depth()));
             }
+            let mut row = Row { rows: next, ..Row::of(src, panels.panel_stride) };
             // SAFETY: rows j .. j + rows are inside.
-            unsafe { self.row(src, panels.panel_stride, next, panels.n, j, panels.i, kernel) };
+            unsafe { cut(self.isa, &mut row, self.shape.panel, panels.n, (j, panels.i), kernel) };
             j += rows;
         }
     }
 
     /// Whether to multiply `dy` by the example weights once for each row of tiles, rather than in each tile.
-    fn weights_pay(&self, few: bool) -> bool {
+    fn weights_pay(&self) -> bool {
         let fits = self.src.depth() * MAX_ROWS <= WEIGHTED;
-        CACHES
-            && !few
-            && fits
-            && !self.src.weights.is_null()
-            && self.columns > self.shape.panel.get()
+        CACHES && fits && !self.src.weights.is_null() && self.columns > self.shape.panel.get()
     }
 
     /// `c dy` packed on the stack for each row of tiles, `x` read where it is.
@@ -385,7 +430,7 @@ impl<T: Element> Walk<T> {
         let mut dy = [const { MaybeUninit::<T>::uninit() }; WEIGHTED];
         let room = WEIGHTED / self.src.depth().max(1);
         // SAFETY: by contract.
-        unsafe { self.all(None, Some((dy.as_mut_ptr().cast(), room)), false, kernel) }
+        unsafe { self.all(None, Some((dy.as_mut_ptr().cast(), room)), kernel) }
     }
 
     /// Everything packed, `width` columns at a time.
@@ -399,48 +444,6 @@ impl<T: Element> Walk<T> {
         let room = if width >= self.columns { room.min(DY_ROWS) } else { room };
         let dy = packs_dy(width).then_some((x.wrapping_add(depth * width), room));
         // SAFETY: by contract; dy is behind x.
-        unsafe { self.all(Some((x, width)), dy, false, kernel) }
-    }
-
-    /// Columns `i .. i + columns` of some rows, cut as the kernel likes them.
-    ///
-    /// # Safety
-    /// As [`sweep`], for these.
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn row<K: RowKernel<T>>(
-        &self,
-        src: Source<T>,
-        panel_stride: usize,
-        rows: Rows,
-        columns: usize,
-        j: usize,
-        i: usize,
-        kernel: &mut K,
-    ) {
-        let panel = self.shape.panel;
-        let most = kernel.most_columns(rows.count());
-        let most = if most < columns { most / panel * panel.get() } else { columns };
-        let nowhere = Out { p: core::ptr::null_mut(), stride: 0 };
-        let mut x = src.x;
-        let mut c = 0;
-        while c < columns {
-            let row = Row {
-                src: Source { x, ..src },
-                panel_stride,
-                rows,
-                columns: most.min(columns - c),
-                ends: Ends::FRESH,
-                out: nowhere,
-                out_sq: nowhere,
-                ahead: [core::ptr::null(); 3],
-                ahead_stride: 0,
-            };
-            // SAFETY: by contract.
-            unsafe { kernel.row(self.isa, row, j, i + c) }
-            c += row.columns;
-            if c < columns {
-                x = x.wrapping_add(most / panel * panel_stride);
-            }
-        }
+        unsafe { self.all(Some((x, width)), dy, kernel) }
     }
 }

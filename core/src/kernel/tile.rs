@@ -14,7 +14,7 @@
 //! when the loop is compiled need not be added up.
 
 use crate::simd::{Loops, Simd, TileLoop};
-use crate::{Element, Start};
+use crate::{Element, Fold, Start};
 
 /// Tiles of so many rows have the time to fetch what they will read.
 const TALL: usize = 12;
@@ -147,6 +147,12 @@ impl<T: Element> Ends<T> {
     /// A plain sum.
     pub(crate) const FRESH: Self =
         Ends { start: Start::Fresh, negative: false, scale: None, past: false };
+
+    /// As a fold says; a factor of one is none.
+    pub(crate) fn of(fold: Fold) -> Self {
+        let scale = fold.factor().filter(|&factor| factor != T::ONE);
+        Ends { start: fold.start, scale, ..Self::FRESH }
+    }
 
     /// Those of one block of a batch: only the first starts, only the last is scaled.
     #[inline(always)]

@@ -1,0 +1,135 @@
+//! Outputs of a few examples, row by row.
+//!
+//! ```text
+//! grad[j,i] = fold_{b,t} fma(c[b] dy[b,t,j], x[b,t,i], grad)
+//! moments:    g = c[b] dy[b,j] x[b,i];  grad = grad + g,  grad_sq = fma(g, g, grad_sq)
+//! ```
+//!
+//! Plan: the time goes into the output, which is as long as a row can be walked in one run. A row's few `dy` are in
+//! registers, where no store can change them; how many there are is a constant, since the loops over them would take
+//! longer than what is in them, and so is what the sums start from.
+
+use super::row::{GradTile, MomentsTile, Row, Tile};
+use super::tile::{Ends, Source};
+use crate::simd::Simd;
+use crate::{Element, Start};
+
+/// The most `(b, t)` that are few.
+pub(crate) const FEW: usize = 4;
+
+/// Rows of `grad`.
+///
+/// # Safety
+/// `src` of the row is readable and its output is writable for all its tiles; there are at most [`FEW`] `(b, t)`, and
+/// panels lie side by side.
+#[inline(always)]
+pub(crate) unsafe fn grad_few<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
+    // SAFETY: by contract.
+    unsafe { rows::<T, S, GradTile>(s, row) }
+}
+
+/// Rows of `moments` with one step.
+///
+/// # Safety
+/// As [`grad_few`], for both outputs.
+#[inline(always)]
+pub(crate) unsafe fn moments_few<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
+    // SAFETY: by contract.
+    unsafe { rows::<T, S, MomentsTile<false>>(s, row) }
+}
+
+/// All rows, however few the `(b, t)`.
+///
+/// # Safety
+/// As [`grad_few`].
+#[inline(always)]
+unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
+    // SAFETY: by contract; each arm has the number that it names.
+    unsafe {
+        match row.src.depth() {
+            0 => rows_of::<T, S, K, 0>(s, row),
+            1 => rows_of::<T, S, K, 1>(s, row),
+            2 => rows_of::<T, S, K, 2>(s, row),
+            3 => rows_of::<T, S, K, 3>(s, row),
+            _ => rows_of::<T, S, K, FEW>(s, row),
+        }
+    }
+    if S::LANES > 1 && row.ends.past {
+        s.fence();
+    }
+}
+
+/// All rows of `DEPTH` `(b, t)`.
+///
+/// # Safety
+/// As [`grad_few`].
+#[inline(always)]
+unsafe fn rows_of<T, S, K, const DEPTH: usize>(s: S, row: &Row<T>)
+where
+    T: Element,
+    S: Simd<T>,
+    K: Tile<T>,
+{
+    let mut tile = *row;
+    for r in 0..row.rows.count() {
+        let src = row.src.row(r);
+        let mut dy = [T::ZERO; DEPTH];
+        for (k, dy) in dy.iter_mut().enumerate() {
+            // SAFETY: (b, t) k is inside, and so is its example's weight.
+            unsafe {
+                *dy = *src.dy.add(k * src.dy_stride);
+                if !src.weights.is_null() {
+                    *dy = *src.weights.add(k / src.steps) * *dy;
+                }
+            }
+        }
+        tile.src = Source {
+            batch: DEPTH,
+            steps: 1,
+            dy: dy.as_ptr(),
+            dy_stride: 1,
+            dy_row: 1,
+            weights: core::ptr::null(),
+            ..src
+        };
+        // SAFETY: by contract.
+        unsafe {
+            if row.ends.start == Start::Fresh && !row.ends.past {
+                tile.ends = Ends { start: Start::Fresh, past: false, ..row.ends };
+                columns::<T, S, K>(s, &tile, r);
+            } else {
+                tile.ends = row.ends;
+                columns::<T, S, K>(s, &tile, r);
+            }
+        }
+    }
+}
+
+/// All columns of row `r`, of which `src` is.
+///
+/// # Safety
+/// As [`grad_few`].
+#[inline(always)]
+unsafe fn columns<T, S, K>(s: S, row: &Row<T>, r: usize)
+where
+    T: Element,
+    S: Simd<T>,
+    K: Tile<T>,
+{
+    let (src, wide) = (row.src, 4 * S::LANES);
+    let mut c = 0;
+    // SAFETY: c + the columns of each tile <= columns.
+    unsafe {
+        while c + wide <= row.columns {
+            K::tile::<S, 1, 4, false, false>(s, src.columns(c), wide, row, (r, c));
+            c += wide;
+        }
+        while c + S::LANES <= row.columns {
+            K::tile::<S, 1, 1, false, false>(s, src.columns(c), S::LANES, row, (r, c));
+            c += S::LANES;
+        }
+        if c < row.columns {
+            K::tile::<S, 1, 1, true, false>(s, src.columns(c), row.columns - c, row, (r, c));
+        }
+    }
+}
