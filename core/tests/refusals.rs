@@ -337,3 +337,35 @@ for_both_types!(
     boundless_but_empty,
     boundless_without_steps
 );
+
+/// Every length is the product of its extents, or refused where `f64`s of so many would pass `isize::MAX` bytes, be
+/// they small, large, or at the edge of either.
+#[test]
+fn lengths_are_products() {
+    let most = isize::MAX as u128 / 8;
+    let third = usize::BITS / 3;
+    let extents: Vec<usize> = [0, 1, 2, 3, 1000, most as usize, usize::MAX]
+        .into_iter()
+        .chain((third - 2..third + 2).flat_map(|k| [(1 << k) - 1, 1 << k, (1 << k) + 1]))
+        .collect();
+    for &a in &extents {
+        for &b in &extents {
+            for &c in &extents {
+                let dims = Dims { batch: a, steps: b, outputs: c, inputs: c };
+                let or_one = [a, b, c].map(|n| n.max(1) as u128);
+                // (The first product fits; a zero hides nothing.)
+                let fits =
+                    (or_one[0] * or_one[1]).checked_mul(or_one[2]).is_some_and(|n| n <= most);
+                let expected = |arg| {
+                    if fits {
+                        Ok(a.wrapping_mul(b).wrapping_mul(c))
+                    } else {
+                        Err(Error::Overflow { arg })
+                    }
+                };
+                assert_eq!(dims.x_len(), expected("x"), "{dims:?}");
+                assert_eq!(dims.y_len(), expected("dy"), "{dims:?}");
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use pergrad_core::{Batch, Dims, Fold, Start, scratch_len};
 use proptest::prelude::*;
+use proptest::strategy::Union;
 
 use super::compare::Output;
 use super::guard::Guarded;
@@ -153,6 +154,9 @@ pub fn large_shapes() -> Vec<Dims> {
         (2, 1, 7, 900),
         (3, 1, 5, 290),
         (4, 1, 2, 310),
+        (2, 2, 3, 300),
+        (1, 4, 2, 290),
+        (0, 1, 3, 300),
         // Far rows of x: for one, a few and many rows of output.
         (260, 1, 2, 1050),
         (1, 1, 260, 1050),
@@ -199,7 +203,8 @@ pub fn dims() -> impl Strategy<Value = Dims> {
 /// How sums start and end.
 pub fn folds() -> impl Strategy<Value = Fold> {
     let start = prop_oneof![Just(Start::Fresh), Just(Start::Resume)];
-    let scale = prop_oneof![Just(None), Just(Some(1.0 / 32.0)), (-2.0..2.0).prop_map(Some)];
+    let some = [1.0, 1.0 / 32.0].map(|scale| Just(Some(scale)));
+    let scale = prop_oneof![Just(None), Union::new(some), (-2.0..2.0).prop_map(Some)];
     (start, scale).prop_map(|(start, scale)| Fold { start, scale })
 }
 
