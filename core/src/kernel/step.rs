@@ -230,7 +230,11 @@ where
     /// # Safety
     /// As [`Optimizer::run`].
     unsafe fn apply(&mut self, isa: Isa, at: usize, sums: LayerSums<T>) {
-        let LayerSums { rows, columns, grad, grad_sq, stride } = sums;
+        let LayerSums { mut rows, mut columns, grad, grad_sq, stride } = sums;
+        if columns == self.stride && columns == stride {
+            // Rows that follow each other are one: short ones would leave most of each vector empty.
+            (rows, columns) = (1, rows * columns);
+        }
         let run = Run {
             at,
             stride: self.stride,
@@ -293,11 +297,11 @@ where
     const RESTS: usize = 0;
 
     fn rows(&self, shape: &Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
-        let depth = src.depth();
+        let (depth, long) = (src.depth(), self.stride >= shape.panel.get());
         match (SECOND, SEQUENCE) {
             _ if self.fused => shape.fused_rows(SECOND, depth, left),
             (false, _) | (_, false) if few => Rows::Few(1),
-            (true, _) if few || depth <= SHALLOW => Rows::Single(1),
+            (true, _) if few || depth <= SHALLOW && long => Rows::Single(1),
             (false, _) => shape.grad_rows(left),
             (true, false) => shape.moments_rows(left),
             (true, true) => shape.sequence_rows(src.steps, left),
@@ -336,12 +340,13 @@ where
 
 /// Whether the optimizer should take the sums out of the registers. Where there are 16 of them, each update
 /// pushes sums of the next tile out: there it pays for a few examples only, and for some more if the parameters
-/// come from afar.
+/// come from afar. (Nor for rows shorter than a tile.)
 fn fusing_pays<T: Element>(isa: Isa, dims: Dims) -> bool {
     // SAFETY: it has no conditions.
-    let registers = unsafe { T::shape(isa) }.registers;
+    let Shape { registers, panel, .. } = unsafe { T::shape(isa) };
     let far = dims.outputs.saturating_mul(dims.inputs) >= FAR / size_of::<T>();
-    registers >= 32 || dims.batch <= SHALLOW || (far && dims.batch < DEEP)
+    dims.inputs >= panel.get()
+        && (registers >= 32 || dims.batch <= SHALLOW || (far && dims.batch < DEEP))
 }
 
 /// All parameters of a part.
