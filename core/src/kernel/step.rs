@@ -297,7 +297,7 @@ where
     const RESTS: usize = 0;
 
     fn rows(&self, shape: &Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
-        let (depth, long) = (src.depth(), self.stride >= shape.panel.get());
+        let (depth, long) = (src.depth(), self.stride >= short::<SECOND>(shape));
         match (SECOND, SEQUENCE) {
             _ if self.fused => shape.fused_rows(SECOND, depth, left),
             (false, _) | (_, false) if few => Rows::Few(1),
@@ -338,15 +338,21 @@ where
     }
 }
 
+/// Columns below which rows are rather updated together, from the stack: what is left over of each would leave most of
+/// a vector empty, and wait for the row before.
+fn short<const SECOND: bool>(shape: &Shape) -> usize {
+    shape.panel.get() * if SECOND { 2 } else { 4 }
+}
+
 /// Whether the optimizer should take the sums out of the registers. Where there are 16 of them, each update
 /// pushes sums of the next tile out: there it pays for a few examples only, and for some more if the parameters
-/// come from afar. (Nor for rows shorter than a tile.)
-fn fusing_pays<T: Element>(isa: Isa, dims: Dims) -> bool {
+/// come from afar. (Nor for short rows.)
+fn fusing_pays<T: Element, const SECOND: bool>(isa: Isa, dims: Dims) -> bool {
     // SAFETY: it has no conditions.
-    let Shape { registers, panel, .. } = unsafe { T::shape(isa) };
+    let shape = unsafe { T::shape(isa) };
     let far = dims.outputs.saturating_mul(dims.inputs) >= FAR / size_of::<T>();
-    dims.inputs >= panel.get()
-        && (registers >= 32 || dims.batch <= SHALLOW || (far && dims.batch < DEEP))
+    dims.inputs >= short::<SECOND>(&shape)
+        && (shape.registers >= 32 || dims.batch <= SHALLOW || (far && dims.batch < DEEP))
 }
 
 /// All parameters of a part.
@@ -404,7 +410,7 @@ where
             && layer.batch.dims.steps == 1
             && layer.batch.example_weights.is_none()
             && optimizer.is_plain()
-            && fusing_pays::<T>(isa, layer.batch.dims),
+            && fusing_pays::<T, SECOND>(isa, layer.batch.dims),
         bad: usize::MAX,
     };
     loop {
