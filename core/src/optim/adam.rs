@@ -144,10 +144,16 @@ impl AdamConfig {
             Epsilon::Hat(_) => (1.0, libm::sqrt(correction_sq)),
             _ => (1.0 / correction_sq, 1.0),
         };
-        // NAdam looks ahead with the next step's average, corrected by the next step's correction.
         let alpha = self.warm_up.alpha(self.window, t);
-        let next_alpha = self.warm_up.alpha(self.window, t.saturating_add(1));
-        let next_correction = self.warm_up.correction(self.window, t.saturating_add(1));
+        // NAdam looks ahead with the next step's average, corrected by the next step's correction.
+        let (gain_avg, gain_grad) = if self.nesterov {
+            let next = t.saturating_add(1);
+            let next_alpha = self.warm_up.alpha(self.window, next);
+            let next_correction = self.warm_up.correction(self.window, next);
+            ((1.0 - next_alpha) * correction / next_correction, next_alpha)
+        } else {
+            (0.0, 0.0)
+        };
         Ok(AdamCoeffs {
             amsgrad: self.amsgrad,
             nesterov: self.nesterov,
@@ -158,8 +164,8 @@ impl AdamConfig {
             scale_sq: finite("1 / (1 - beta^t)", scale_sq)?,
             eps_inside,
             eps_outside,
-            gain_avg: finite("beta", (1.0 - next_alpha) * correction / next_correction)?,
-            gain_grad: finite("alpha", next_alpha)?,
+            gain_avg: finite("beta", gain_avg)?,
+            gain_grad: finite("alpha", gain_grad)?,
             step: finite("lr", self.lr * hat / correction)?,
         })
     }
@@ -180,9 +186,9 @@ pub struct AdamCoeffs<T> {
     pub(crate) scale_sq: T,
     pub(crate) eps_inside: T,
     pub(crate) eps_outside: T,
-    /// Nesterov: factor of the average in the direction.
+    /// Nesterov (else 0): factor of the average in the direction.
     pub(crate) gain_avg: T,
-    /// Nesterov: factor of the gradient in the direction.
+    /// Nesterov (else 0): factor of the gradient in the direction.
     pub(crate) gain_grad: T,
     /// Factor of `direction / denominator`.
     pub(crate) step: T,
