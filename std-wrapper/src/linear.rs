@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::batch::{Checked, dims_of, with_last};
-use crate::parallel::{self, TILE_ROWS, columns, examples_of, outputs_of, split};
+use crate::parallel::{self, FORWARD_ROWS, TILE_ROWS, columns, examples_of, outputs_of, split};
 use crate::scratch::with_scratch;
 use crate::{Error, LayerBatch, Moments, Params, Tensor, isa};
 
@@ -156,7 +156,7 @@ impl<T: Element> Linear<T> {
         let rows = dims.batch.saturating_mul(dims.steps);
         let work = y.len().saturating_mul(dims.inputs);
         let x = x.as_slice();
-        split(rows, work, TILE_ROWS, [y.as_mut_slice()], |range, [y]| {
+        split(rows, work, FORWARD_ROWS, [y.as_mut_slice()], |range, [y]| {
             let part = pergrad_core::Dims::new(range.len(), dims.outputs, dims.inputs);
             let x = &x[range.start * dims.inputs..range.end * dims.inputs];
             pergrad_core::forward(isa, part, x, weight, bias.map(Tensor::as_slice), Start::Fresh, y)

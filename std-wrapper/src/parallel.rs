@@ -18,6 +18,9 @@ const MIN_WORK: usize = if cfg!(fuzzing) { 1 << 8 } else { 1 << 18 };
 /// Rows of a chunk of weights are a multiple of this: whole tiles of every kernel.
 pub(crate) const TILE_ROWS: usize = 12;
 
+/// Rows of a chunk of the forward product, whose tiles are lower: those of 64 rows on two threads are nearly halves.
+pub(crate) const FORWARD_ROWS: usize = 3;
+
 /// Elements of a chunk of a vector are a multiple of this: whole cache lines, and then some.
 pub(crate) const BLOCK: usize = 1024;
 
