@@ -160,12 +160,12 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     let shape = unsafe { T::shape(isa) };
     let near = src.x_stride * size_of::<T>() < NEAR || src.depth() <= FEW;
     let simple = few || near && src.depth() <= BLOCK && src.weights.is_null();
-    if !simple {
+    if !(CACHES && simple) {
         let walk = Walk { isa, shape, src, rows, columns, packs: false };
         // SAFETY: by contract.
         return unsafe { walk.blocks(scratch, kernel) };
     }
-    // Nothing to think about, which may take longer than what there is to do.
+    // Nothing to think about, which may take longer than what there is to do. (Small targets have one way for all.)
     kernel.block(true, true);
     let mut row = Row::of(src, shape.panel.get());
     let mut j = 0;
@@ -266,7 +266,7 @@ impl<T: Element> Walk<T> {
     ///
     /// # Safety
     /// As [`sweep`].
-    #[inline(never)]
+    #[cfg_attr(portable_vectors, inline(never))]
     unsafe fn blocks<K: RowKernel<T>>(mut self, scratch: *mut [T], kernel: &mut K) {
         let Walk { shape, src, rows, columns, .. } = self;
         let pays = packing_pays(shape, &src, rows);
