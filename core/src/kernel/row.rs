@@ -23,6 +23,8 @@ pub struct Shape {
     pub moments: usize,
     /// Rows of a tile of the `moments` of sequences, of long ones first.
     pub sequence: [usize; 2],
+    /// Steps from which on sequences are long: all of the sums in memory can wait while an example is gone through.
+    pub long: usize,
     /// Registers that hold a vector.
     pub registers: usize,
 }
@@ -36,14 +38,14 @@ pub(crate) const TILE_VECS: usize = 2;
 /// None; dispatched functions are unsafe all alike.
 #[inline(always)]
 pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
-    let (vecs, grad, moments, sequence) = match Room::of::<T, S>() {
-        Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, [12, 4]),
-        Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, [4, 4]),
-        Room::Scalars32 => (4, [2, 2, 1], 2, [2, 2]),
-        Room::Software => (1, [1, 1, 1], 1, [1, 1]),
+    let (vecs, grad, moments, sequence, long) = match Room::of::<T, S>() {
+        Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, [12, 4], 16),
+        Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, [6, 4], 0),
+        Room::Scalars32 => (4, [2, 2, 1], 2, [2, 2], 0),
+        Room::Software => (1, [1, 1, 1], 1, [1, 1], 0),
     };
     let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
-    Shape { panel, grad, moments, sequence, registers: S::REGISTERS }
+    Shape { panel, grad, moments, sequence, long, registers: S::REGISTERS }
 }
 
 /// How many rows the next row of tiles has.
@@ -71,9 +73,6 @@ impl Rows {
     }
 }
 
-/// From so many steps on, sums of sequences can wait in memory while an example is gone through.
-const LONG: usize = 16;
-
 /// Single rows that are gone through at a time, where it is for the kernel to say.
 const SINGLES: usize = 4;
 
@@ -96,7 +95,14 @@ impl Shape {
     /// Rows of the `moments` of sequences of so many steps, with so many left.
     pub(crate) fn sequence_rows(&self, steps: usize, left: usize) -> Rows {
         let [tall, rows] = self.sequence;
-        if steps >= LONG && left >= tall { Rows::Tile(tall) } else { Rows::of(rows, left) }
+        // (Lower tiles if they leave fewer rows over.)
+        let over = |left: usize| left % rows.max(1);
+        let lower = left < 2 * tall && over(left) < over(left.wrapping_sub(tall));
+        if steps >= self.long && left >= tall && !lower {
+            Rows::Tile(tall)
+        } else {
+            Rows::of(rows, left)
+        }
     }
 
     /// Rows of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each update that runs
@@ -519,7 +525,7 @@ pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     unsafe {
         match Room::of::<T, S>() {
             Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 12, 4, 1, 2>(s, row),
-            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 4, 4, 1, 2>(s, row),
+            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 6, 4, 1, 2>(s, row),
             Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 2, 1, 4>(s, row),
             Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 1>(s, row),
         }

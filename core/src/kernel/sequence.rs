@@ -7,8 +7,7 @@
 //! ```
 //!
 //! Plan: where registers hold `g` and both sums, they do. Tiles for which they are too few hold `g` alone, as the
-//! matrix product would; the sums *wait* in memory while an example is gone through. (With 16 registers it is left
-//! to the compiler which of them do.)
+//! matrix product would; the sums *wait* in memory while an example is gone through.
 
 use core::mem::MaybeUninit;
 
@@ -93,7 +92,7 @@ pub(crate) unsafe fn sequence_tile<
     unsafe {
         let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let mut sum_sq = out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends);
-        let waits = S::LANES > 1 && S::REGISTERS == 32 && 3 * ROWS * VECS + VECS >= S::REGISTERS;
+        let waits = S::LANES > 1 && 3 * ROWS * VECS + VECS >= S::REGISTERS;
         let mut waiting = MaybeUninit::<Sums<[S::V; 2], ROWS, VECS>>::uninit();
         let mut waiting = waiting.as_mut_ptr().cast::<S::V>();
         let place = |waiting: *mut S::V, r, v| waiting.add(2 * (r * VECS + v));

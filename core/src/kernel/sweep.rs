@@ -371,18 +371,21 @@ impl<T: Element> Walk<T> {
         (mut dy, mut room): (*mut T, usize),
         kernel: &K,
     ) -> usize {
+        let tile = |j| kernel.rows(&self.shape, &self.src, false, self.rows - j).count();
         while j < self.rows {
-            let left = self.rows - j;
-            let rows = kernel.rows(&self.shape, &self.src, false, left).count();
-            // Tiles of so many rows as the first.
-            let tiles = room.min(left) / rows.max(1);
-            if tiles == 0 {
+            let rows = tile(j);
+            // As many tiles of so many rows as follow each other, and fit.
+            let mut n = 0;
+            while n + rows <= room && j + n < self.rows && tile(j + n) == rows {
+                n += rows;
+            }
+            if n == 0 {
                 break;
             }
             // SAFETY: the rows are inside, and they fit.
-            unsafe { T::pack_dy(self.isa, &self.src, j, rows, tiles, dy) };
-            (j, room) = (j + tiles * rows, room - tiles * rows);
-            dy = dy.wrapping_add(tiles * rows * self.src.depth());
+            unsafe { T::pack_dy(self.isa, &self.src, j, rows, n / rows.max(1), dy) };
+            (j, room) = (j + n, room - n);
+            dy = dy.wrapping_add(n * self.src.depth());
         }
         j
     }
