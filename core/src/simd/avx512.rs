@@ -59,8 +59,7 @@ unsafe fn sums_f32<const G: usize>(lanes: &[[__m512; G]; 4]) -> [f32; 4] {
     }
 }
 
-/// Eight times 16 lanes in one vector each, as [`sums_f32`] but in half vectors, which keep half as much of
-/// the CPU busy.
+/// Eight times 16 lanes in one vector each, as [`sums_f32`].
 ///
 /// # Safety
 /// AVX-512 F and DQ.
@@ -68,34 +67,36 @@ unsafe fn sums_f32<const G: usize>(lanes: &[[__m512; G]; 4]) -> [f32; 4] {
 unsafe fn sums_of_8_f32<const G: usize>(lanes: &[[__m512; G]; 8]) -> [f32; 8] {
     // SAFETY: by contract; the store is 32 bytes to an array of 32.
     unsafe {
-        // 16 to 8 lanes
-        let mut half = [_mm256_setzero_ps(); 8];
-        for (half, lanes) in half.iter_mut().zip(lanes) {
-            let high = _mm512_extractf32x8_ps::<1>(lanes[0]);
-            *half = _mm256_add_ps(_mm512_castps512_ps256(lanes[0]), high);
-        }
-        // 8 to 4: [a, e], [b, f], [c, g], [d, h]
-        let mut quarter = [half[0]; 4];
-        for (k, quarter) in quarter.iter_mut().enumerate() {
-            let (low, high) = (half[k], half[k + 4]);
-            *quarter = _mm256_add_ps(
-                _mm256_permute2f128_ps::<0x20>(low, high),
-                _mm256_permute2f128_ps::<0x31>(low, high),
+        // 16 to 8 lanes: [a, e], [b, f], [c, g], [d, h]
+        let mut halves = [lanes[0][0]; 4];
+        for (k, halves) in halves.iter_mut().enumerate() {
+            let (a, b) = (lanes[k][0], lanes[k + 4][0]);
+            *halves = _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0x44>(a, b),
+                _mm512_shuffle_f32x4::<0xee>(a, b),
             );
         }
-        let [ae, bf, cg, dh] = quarter;
-        // 4 to 2: [a, b, e, f] and [c, d, g, h]
-        let abef =
-            _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ae, bf), _mm256_shuffle_ps::<0xee>(ae, bf));
-        let cdgh =
-            _mm256_add_ps(_mm256_shuffle_ps::<0x44>(cg, dh), _mm256_shuffle_ps::<0xee>(cg, dh));
-        // 2 to 1, in order
-        let all = _mm256_add_ps(
-            _mm256_shuffle_ps::<0x88>(abef, cdgh),
-            _mm256_shuffle_ps::<0xdd>(abef, cdgh),
+        let [ae, bf, cg, dh] = halves;
+        // 8 to 4: [a, e, c, g] and [b, f, d, h]
+        let aecg = _mm512_add_ps(
+            _mm512_shuffle_f32x4::<0x88>(ae, cg),
+            _mm512_shuffle_f32x4::<0xdd>(ae, cg),
         );
+        let bfdh = _mm512_add_ps(
+            _mm512_shuffle_f32x4::<0x88>(bf, dh),
+            _mm512_shuffle_f32x4::<0xdd>(bf, dh),
+        );
+        // 4 to 2: [a, b], [e, f], [c, d], [g, h] by quarters
+        let all = _mm512_add_ps(
+            _mm512_shuffle_ps::<0x44>(aecg, bfdh),
+            _mm512_shuffle_ps::<0xee>(aecg, bfdh),
+        );
+        // 2 to 1, in the lower of each two
+        let all = _mm512_add_ps(all, _mm512_permute_ps::<0xb1>(all));
         let mut sums = [0.0; 8];
-        _mm256_storeu_ps(sums.as_mut_ptr(), all);
+        let first = _mm512_setr_epi32(0, 2, 8, 10, 4, 6, 12, 14, 0, 0, 0, 0, 0, 0, 0, 0);
+        let all = _mm512_permutexvar_ps(first, all);
+        _mm256_storeu_ps(sums.as_mut_ptr(), _mm512_castps512_ps256(all));
         sums
     }
 }
