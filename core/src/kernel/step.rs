@@ -300,7 +300,7 @@ where
         let (depth, long) = (src.depth(), self.stride >= short::<SECOND>(shape));
         match (SECOND, SEQUENCE) {
             _ if self.fused => shape.fused_rows(SECOND, depth, left),
-            (false, _) | (_, false) if few => Rows::Few(1),
+            (_, false) if few => Rows::Few(1),
             (true, _) if few || depth <= SHALLOW && long => Rows::Single(1),
             (false, _) => shape.grad_rows(left),
             (true, false) => shape.moments_rows(left),
