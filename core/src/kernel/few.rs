@@ -79,7 +79,7 @@ where
             unsafe {
                 *dy = *src.dy.add(k * src.dy_stride);
                 if !src.weights.is_null() {
-                    *dy = *src.weights.add(k / src.steps) * *dy;
+                    *dy = *src.weights.add(k / src.steps.max(1)) * *dy;
                 }
             }
         }
