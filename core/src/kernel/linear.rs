@@ -204,7 +204,7 @@ impl<T: Element> Forward<'_, T> {
         // SAFETY: by contract; i + 16 <= to in the body, and the tail touches `rest` elements.
         unsafe {
             if R > 1 && C > 1 && to == self.inputs {
-                // Stores that miss hold up those behind them.
+                // Those of the next tile: stores that miss hold up those behind them.
                 for r in row + R..row + 2 * R {
                     s.prefetch(self.y.wrapping_add(r * self.outputs + j));
                 }
@@ -268,13 +268,13 @@ impl<T: Element> Forward<'_, T> {
                     }
                 }
             }
-            // Those of several rows at once, if one has only one.
-            let mut alone = [sums[0][0]; R];
-            for (alone, sums) in alone.iter_mut().zip(&sums) {
-                *alone = sums[0];
-            }
             if C == 1 && R > 1 {
-                for (r, sum) in s.sum_lanes(&alone).into_iter().enumerate() {
+                // Those of all rows together.
+                let mut lanes = [sums[0][0]; R];
+                for (lanes, sums) in lanes.iter_mut().zip(&sums) {
+                    *lanes = sums[0];
+                }
+                for (r, sum) in s.sum_lanes(&lanes).into_iter().enumerate() {
                     self.finish(row + r, j, [sum]);
                 }
                 return;

@@ -346,12 +346,17 @@ fn short<const SECOND: bool>(shape: &Shape) -> usize {
 
 /// Whether the optimizer should take the sums out of the registers. Where there are 16 of them, each update
 /// pushes sums of the next tile out: there it pays for a few examples only, and for some more if the parameters
-/// come from afar. (Nor for short rows.)
+/// come from afar. (Nor for short rows, nor for few of them if one by one some are left over that a lower tile has room
+/// for: there is none that is fused.)
 fn fusing_pays<T: Element, const SECOND: bool>(isa: Isa, dims: Dims) -> bool {
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
     let far = dims.outputs.saturating_mul(dims.inputs) >= FAR / size_of::<T>();
-    dims.inputs >= short::<SECOND>(&shape)
+    let [tall, rows, rest] = shape.grad;
+    let over = dims.outputs % rows.max(1) >= rest || dims.outputs == 2 * rest;
+    let lonely = !SECOND && over && dims.outputs <= 4 * tall && dims.batch >= tall;
+    !lonely
+        && dims.inputs >= short::<SECOND>(&shape)
         && (shape.registers >= 32 || dims.batch <= SHALLOW || (far && dims.batch < DEEP))
 }
 
