@@ -100,14 +100,14 @@ dispatch! {
         = kernel::pack::dy;
     unsafe fn grad_row(row: &Row<T>)
         = kernel::row::grad_row;
-    unsafe fn grad_few(row: &Row<T>)
-        = kernel::few::grad_few;
-    unsafe fn moments_few(row: &Row<T>)
-        = kernel::few::moments_few;
     unsafe fn moments_row(row: &Row<T>)
         = kernel::row::moments_row;
     unsafe fn sequence_row(row: &Row<T>)
         = kernel::row::sequence_row;
+    unsafe fn grad_few(row: &Row<T>)
+        = kernel::few::grad_few;
+    unsafe fn moments_few(row: &Row<T>)
+        = kernel::few::moments_few;
     unsafe fn run_momentum(c: &MomentumCoeffs<T>, arrays: MomentumArrays<T>, run: &Run<T>) -> Result<(), usize>
         = kernel::rule::run_momentum;
     unsafe fn run_rmsprop(c: &RmspropCoeffs<T>, arrays: RmspropArrays<T>, run: &Run<T>) -> Result<(), usize>

@@ -9,7 +9,7 @@
 //! registers, where no store can change them; how many there are is a constant, since the loops over them would take
 //! longer than what is in them, and so is what the sums start from.
 
-use super::row::{GradTile, MomentsTile, Row, Tile};
+use super::row::{GradTile, MomentsTile, Row, TILE_VECS, Tile, tiles_of};
 use super::tile::{Ends, Source};
 use crate::simd::Simd;
 use crate::{Element, Start};
@@ -70,7 +70,9 @@ where
     S: Simd<T>,
     K: Tile<T>,
 {
-    let mut tile = *row;
+    // What is known of all such rows, for the compiler.
+    let (panel_stride, ahead) = (TILE_VECS * S::LANES, [core::ptr::null(); 3]);
+    let mut tile = Row { panel_stride, ahead, ..*row };
     for r in 0..row.rows.count() {
         let src = row.src.row(r);
         let mut dy = [T::ZERO; DEPTH];
@@ -83,7 +85,7 @@ where
                 }
             }
         }
-        tile.src = Source {
+        let src = Source {
             batch: DEPTH,
             steps: 1,
             dy: dy.as_ptr(),
@@ -96,40 +98,11 @@ where
         unsafe {
             if row.ends.start == Start::Fresh && !row.ends.past {
                 tile.ends = Ends { start: Start::Fresh, past: false, ..row.ends };
-                columns::<T, S, K>(s, &tile, r);
+                tiles_of::<T, S, K, 1, TILE_VECS, false>(s, &tile, src, r);
             } else {
                 tile.ends = row.ends;
-                columns::<T, S, K>(s, &tile, r);
+                tiles_of::<T, S, K, 1, TILE_VECS, false>(s, &tile, src, r);
             }
-        }
-    }
-}
-
-/// All columns of row `r`, of which `src` is.
-///
-/// # Safety
-/// As [`grad_few`].
-#[inline(always)]
-unsafe fn columns<T, S, K>(s: S, row: &Row<T>, r: usize)
-where
-    T: Element,
-    S: Simd<T>,
-    K: Tile<T>,
-{
-    let (src, wide) = (row.src, 4 * S::LANES);
-    let mut c = 0;
-    // SAFETY: c + the columns of each tile <= columns.
-    unsafe {
-        while c + wide <= row.columns {
-            K::tile::<S, 1, 4, false, false>(s, src.columns(c), wide, row, (r, c));
-            c += wide;
-        }
-        while c + S::LANES <= row.columns {
-            K::tile::<S, 1, 1, false, false>(s, src.columns(c), S::LANES, row, (r, c));
-            c += S::LANES;
-        }
-        if c < row.columns {
-            K::tile::<S, 1, 1, true, false>(s, src.columns(c), row.columns - c, row, (r, c));
         }
     }
 }

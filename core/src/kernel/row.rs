@@ -194,15 +194,20 @@ pub(super) trait Tile<T: Element> {
 /// The tiles of row `r`, four vectors wide, as many as fit; how many columns they are.
 ///
 /// # Safety
-/// As [`tiles`]; panels lie side by side.
+/// As [`tiles_of`]; panels lie side by side.
 #[inline(always)]
-unsafe fn wide_tiles<T, S, K, const WEIGHTED: bool>(s: S, row: &Row<T>, r: usize) -> usize
+unsafe fn wide_tiles<T, S, K, const WEIGHTED: bool>(
+    s: S,
+    row: &Row<T>,
+    src: Source<T>,
+    r: usize,
+) -> usize
 where
     T: Element,
     S: Simd<T>,
     K: Tile<T>,
 {
-    let (src, width) = (row.src.row(r), 4 * S::LANES);
+    let width = 4 * S::LANES;
     let mut c = 0;
     // SAFETY: c + width <= columns.
     unsafe {
@@ -213,6 +218,52 @@ where
         }
     }
     c
+}
+
+/// The tiles of `ROWS` rows from `r` on, in panels of `VECS` vectors; they read `src`, not the row's.
+///
+/// # Safety
+/// `src` is readable and the outputs of the row are writable for all its tiles from `r` on.
+#[inline(always)]
+pub(super) unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
+    s: S,
+    row: &Row<T>,
+    mut src: Source<T>,
+    r: usize,
+) where
+    T: Element,
+    S: Simd<T>,
+    K: Tile<T>,
+{
+    let panel = VECS * S::LANES;
+    let mut c = 0;
+    // SAFETY: c + the columns of each tile <= columns.
+    unsafe {
+        if ROWS == 1 && VECS == 2 && row.panel_stride == panel {
+            // Panels lie side by side: a single row is wide instead.
+            c = wide_tiles::<T, S, K, WEIGHTED>(s, row, src, r);
+            src = src.columns(c);
+        }
+        // Sums that are resumed are wanted at once: those of the next tile are fetched.
+        let next = if row.ends.start == Start::Resume { panel } else { 0 };
+        while c + panel <= row.columns {
+            row.fetch_ahead::<S, ROWS>(s, (r, c + next), panel);
+            K::tile::<S, ROWS, VECS, false, WEIGHTED>(s, src, panel, row, (r, c));
+            src = src.columns(row.panel_stride);
+            c += panel;
+        }
+        if c < row.columns {
+            row.fetch_ahead::<S, ROWS>(s, (r, c), row.columns - c);
+        }
+        while VECS > 1 && c + S::LANES <= row.columns {
+            K::tile::<S, ROWS, 1, false, WEIGHTED>(s, src, S::LANES, row, (r, c));
+            src = src.columns(S::LANES);
+            c += S::LANES;
+        }
+        if S::LANES > 1 && c < row.columns {
+            K::tile::<S, ROWS, 1, true, WEIGHTED>(s, src, row.columns - c, row, (r, c));
+        }
+    }
 }
 
 /// The tiles of `ROWS` rows, or of all rows one by one, in panels of `VECS` vectors; `UNIT` if the elements of `dy`
@@ -237,40 +288,13 @@ unsafe fn tiles<
     S: Simd<T>,
     K: Tile<T>,
 {
-    let panel = VECS * S::LANES;
     for r in 0..if ROWS == 1 { row.rows.count() } else { 1 } {
         let mut src = row.src.row(r);
         if UNIT {
             src.dy_row = 1;
         }
-        let mut c = 0;
-        // SAFETY: c + the columns of each tile <= columns.
-        unsafe {
-            if ROWS == 1 && VECS == 2 && row.panel_stride == panel {
-                // Panels lie side by side: a single row is wide instead.
-                c = wide_tiles::<T, S, K, WEIGHTED>(s, row, r);
-                src = src.columns(c);
-            }
-            // Sums that are resumed are wanted at once: those of the next tile are fetched.
-            let next = if row.ends.start == Start::Resume { panel } else { 0 };
-            while c + panel <= row.columns {
-                row.fetch_ahead::<S, ROWS>(s, (r, c + next), panel);
-                K::tile::<S, ROWS, VECS, false, WEIGHTED>(s, src, panel, row, (r, c));
-                src = src.columns(row.panel_stride);
-                c += panel;
-            }
-            if c < row.columns {
-                row.fetch_ahead::<S, ROWS>(s, (r, c), row.columns - c);
-            }
-            while VECS > 1 && c + S::LANES <= row.columns {
-                K::tile::<S, ROWS, 1, false, WEIGHTED>(s, src, S::LANES, row, (r, c));
-                src = src.columns(S::LANES);
-                c += S::LANES;
-            }
-            if S::LANES > 1 && c < row.columns {
-                K::tile::<S, ROWS, 1, true, WEIGHTED>(s, src, row.columns - c, row, (r, c));
-            }
-        }
+        // SAFETY: by contract.
+        unsafe { tiles_of::<T, S, K, ROWS, VECS, WEIGHTED>(s, row, src, r) }
     }
 }
 
