@@ -41,7 +41,7 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     type V: Copy;
     /// Elements in a vector; divides [`REDUCTION_LANES`].
     const LANES: usize;
-    /// Vector registers of the architecture, from which kernels choose their tiles.
+    /// Vector registers of the architecture, from which kernels choose their tiles; 1 if [`Self::fma`] is a call.
     const REGISTERS: usize;
     /// Whether [`Self::sqrt_by_products`] is something else than [`Self::sqrt`].
     const ROOTS: bool = false;

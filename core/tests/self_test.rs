@@ -2,7 +2,7 @@
 
 mod support;
 
-use pergrad_core::self_test::{LIST, MEMORY, self_test, sha256};
+use pergrad_core::self_test::{LIST, MEMORY, against, self_test, sha256};
 use pergrad_core::{Element, Error, Isa};
 use support::isas::for_each_isa;
 
@@ -74,4 +74,13 @@ fn sha256_of_elements() {
     assert_eq!(sha256(&[-f64::NAN]), sha256(&[f64::from_bits(0x7ff8 << 48)]));
     assert_ne!(sha256(&[f64::NAN]), sha256(&[0.0f64]));
     assert_eq!(MEMORY, 192 + 64 + 40 + 6 * 256);
+}
+
+/// One digest that is not the list's, and the whole has not passed.
+#[test]
+fn one_failure_fails_all() {
+    let mut failed = 0;
+    let (list, memory) = (LIST.split_once('\n').unwrap().1, &mut [0.0f32; MEMORY]);
+    let all = against(list, Isa::detect(), memory, |check| failed += !check.passed() as usize);
+    assert_eq!((all, failed), (Ok(false), 1));
 }

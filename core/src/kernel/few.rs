@@ -9,7 +9,7 @@
 //! registers, where no store can change them; how many there are is a constant, since the loops over them would take
 //! longer than what is in them, and so is what the sums start from.
 
-use super::row::{GradTile, MomentsTile, Row, TILE_VECS, Tile, tiles_of};
+use super::row::{GradTile, MomentsTile, Room, Row, TILE_VECS, Tile, of_rows, tiles_of};
 use super::tile::{Ends, Source};
 use crate::simd::Simd;
 use crate::{Element, Start};
@@ -20,7 +20,7 @@ pub(crate) const FEW: usize = 4;
 /// Rows of `grad`.
 ///
 /// # Safety
-/// `src` of the row is readable and its output is writable for all its tiles; there are at most [`FEW`] `(b, t)`, and
+/// `src` of the row is readable and its output is writable for all its tiles; there are 1 to [`FEW`] `(b, t)`, and
 /// panels lie side by side.
 #[inline(always)]
 pub(crate) unsafe fn grad_few<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
@@ -47,7 +47,9 @@ unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract; each arm has the number that it names.
     unsafe {
         match row.src.depth() {
-            0 => rows_of::<T, S, K, 0>(s, row),
+            _ if matches!(Room::of::<T, S>(), Room::Emulated) => {
+                of_rows::<T, S, K, 1, TILE_VECS>(s, row)
+            }
             1 => rows_of::<T, S, K, 1>(s, row),
             2 => rows_of::<T, S, K, 2>(s, row),
             3 => rows_of::<T, S, K, 3>(s, row),

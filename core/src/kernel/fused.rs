@@ -288,8 +288,8 @@ unsafe fn any_row<T: Element, S: Simd<T>, R: Rule<T>>(s: S, rule: R, fused: &Fus
             (Room::Vectors16, false) => any_tiles::<T, S, R, 6, 6, false>(s, rule, fused),
             (Room::Vectors32, true) => any_tiles::<T, S, R, 6, 6, true>(s, rule, fused),
             (Room::Vectors16, true) => any_tiles::<T, S, R, 3, 3, true>(s, rule, fused),
-            // The step does not come here without vectors.
-            (Room::Scalars32 | Room::Software, _) => {}
+            // The step does not come here without registers full of vectors.
+            (Room::Emulated | Room::Scalars32 | Room::Software, _) => {}
         }
     }
 }

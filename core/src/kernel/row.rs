@@ -41,6 +41,7 @@ pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
     let (vecs, grad, moments, sequence, long) = match Room::of::<T, S>() {
         Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, [12, 4], 16),
         Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, [6, 4], 0),
+        Room::Emulated => (TILE_VECS, [1, 1, 1], 1, [1, 1], 0),
         Room::Scalars32 => (4, [2, 2, 1], 2, [2, 2], 0),
         Room::Software => (1, [1, 1, 1], 1, [1, 1], 0),
     };
@@ -124,6 +125,8 @@ impl Shape {
 pub(super) enum Room {
     Vectors32,
     Vectors16,
+    /// Vectors whose fused multiply-add is a call, which leaves nothing in registers.
+    Emulated,
     /// One element a register, as on a Cortex-M4F.
     Scalars32,
     /// Floating point in software: larger tiles would only be larger.
@@ -137,6 +140,7 @@ impl Room {
             (1, 32) => Room::Scalars32,
             (1, _) => Room::Software,
             (_, 32) => Room::Vectors32,
+            (_, 1) => Room::Emulated,
             _ => Room::Vectors16,
         }
     }
@@ -388,7 +392,7 @@ pub(crate) const LINE: usize = 64;
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-unsafe fn of_rows<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>)
+pub(super) unsafe fn of_rows<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>)
 where
     T: Element,
     S: Simd<T>,
@@ -513,6 +517,7 @@ pub(crate) unsafe fn grad_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
         match Room::of::<T, S>() {
             Room::Vectors32 => any_tiles::<T, S, GradTile, 12, 6, 4, 2>(s, row),
             Room::Vectors16 => any_tiles::<T, S, GradTile, 6, 6, 4, 2>(s, row),
+            Room::Emulated => any_tiles::<T, S, GradTile, 1, 1, 1, 2>(s, row),
             Room::Scalars32 => any_tiles::<T, S, GradTile, 2, 2, 1, 4>(s, row),
             Room::Software => any_tiles::<T, S, GradTile, 1, 1, 1, 1>(s, row),
         }
@@ -533,6 +538,7 @@ pub(crate) unsafe fn moments_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
         match Room::of::<T, S>() {
             Room::Vectors32 => any_tiles::<T, S, MomentsTile<false>, 6, 6, 1, 2>(s, row),
             Room::Vectors16 => any_tiles::<T, S, MomentsTile<false>, 3, 3, 1, 2>(s, row),
+            Room::Emulated => any_tiles::<T, S, MomentsTile<false>, 1, 1, 1, 2>(s, row),
             Room::Scalars32 => any_tiles::<T, S, MomentsTile<false>, 2, 2, 1, 4>(s, row),
             Room::Software => any_tiles::<T, S, MomentsTile<false>, 1, 1, 1, 1>(s, row),
         }
@@ -550,6 +556,7 @@ pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
         match Room::of::<T, S>() {
             Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 12, 4, 1, 2>(s, row),
             Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 6, 4, 1, 2>(s, row),
+            Room::Emulated => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 2>(s, row),
             Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 2, 1, 4>(s, row),
             Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 1>(s, row),
         }

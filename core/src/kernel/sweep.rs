@@ -155,7 +155,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         // Extents that multiply to nothing may be as large as they like.
         return;
     }
-    let few = CACHES && columns > SHORT && src.depth() <= FEW;
+    let few = CACHES && columns > SHORT && (1..=FEW).contains(&src.depth());
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
     let near = src.x_stride * size_of::<T>() < NEAR || src.depth() <= FEW;

@@ -30,7 +30,8 @@ macro_rules! portable {
         unsafe impl Simd<$T> for Portable {
             type V = $V;
             const LANES: usize = $lanes;
-            const REGISTERS: usize = 16;
+            // (A call leaves nothing in them.)
+            const REGISTERS: usize = if FUSED { 16 } else { 1 };
 
             #[inline(always)]
             fn splat(self, x: $T) -> $V {
