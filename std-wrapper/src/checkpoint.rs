@@ -84,7 +84,7 @@ use crate::{Error, Linear, Tensor};
 /// weight is a weight too; so `pergrad.crc32` is the CRC-32 of the metadata, and of the name, type,
 /// shape and data of each tensor. It finds damage, not malice. A file without the two `pergrad` entries
 /// is taken as it is; who edits a file on purpose leaves them out.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Checkpoint {
     tensors: BTreeMap<String, Stored>,
     metadata: BTreeMap<String, String>,
@@ -121,10 +121,19 @@ fn swap_if_big_endian(bytes: &mut [u8], element: usize) {
     }
 }
 
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Checkpoint {
     /// Nothing yet.
+    // Never inlined: rustc 1.91 to 1.96 makes one of two that it knows to be equal, and hands on the memory of the
+    // first, which may be freed by then (https://github.com/rust-lang/rust/issues/158830).
+    #[inline(never)]
     pub fn new() -> Self {
-        Self::default()
+        Checkpoint { tensors: BTreeMap::new(), metadata: BTreeMap::new(), data: Vec::new() }
     }
 
     /// Adds a tensor.
