@@ -8,7 +8,7 @@ mod support;
 
 use std::path::Path;
 
-use recorded::file::{Object, check_all, folder};
+use recorded::file::{Object, built_in, check_all, folder};
 use recorded::follow::{Mapping, Trajectory, config};
 use recorded::tolerance::Tolerance;
 use recorded::{backpack, keras, optax, torch};
@@ -37,6 +37,12 @@ fn torch_optimizers_are_followed() {
 #[test]
 fn optax_optimizers_are_followed() {
     follow_all(&folder(), optax::FILE, optax::config, true);
+}
+
+/// Only where it is known to be: other folders need not have it.
+#[test]
+fn more_of_optax_is_followed() {
+    follow_all(&built_in(), optax::MORE, optax::config, true);
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::support::optimizers::Config;
 /// The file.
 pub const FILE: &str = "optax.json";
 
+/// What `golden/record_optax.py` adds to it.
+pub const MORE: &str = "optax_more.json";
+
 /// The configuration of an algorithm with these arguments.
 pub fn config(algorithm: &str, s: &mut Settings) -> Result<Config, String> {
     match algorithm {

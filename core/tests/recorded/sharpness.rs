@@ -13,9 +13,10 @@ use crate::support::for_both_types;
 use crate::support::optimizers::Config;
 use crate::support::values::Real;
 
-const LIBRARIES: [(&str, Mapping, bool); 3] = [
+const LIBRARIES: [(&str, Mapping, bool); 4] = [
     (torch::FILE, torch::config, false),
     (optax::FILE, optax::config, true),
+    (optax::MORE, optax::config, true),
     (keras::FILE, keras::config, true),
 ];
 
@@ -70,7 +71,7 @@ fn wrong(config: Config) -> Vec<(&'static str, Config)> {
                 }
             }
             let [mut a, mut b, mut d, mut e] = [c; 4];
-            a.warm_up = WarmUp::Debias;
+            a.warm_up = if c.warm_up == WarmUp::Debias { WarmUp::None } else { WarmUp::Debias };
             b.decay = decay(b.decay);
             d.centered = !d.centered;
             e.nesterov = !e.nesterov;
