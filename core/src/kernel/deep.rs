@@ -6,6 +6,7 @@
 //! and the optimizer takes them when the whole batch has gone by. What it costs is then little beside the sums.
 
 use super::moments::{GradKernel, MomentsKernel};
+use super::row::DEEP;
 use super::sweep::{CACHES, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::{Dims, Element, Isa};
@@ -69,6 +70,7 @@ pub(super) unsafe fn parts<T: Element, const SECOND: bool, const SEQUENCE: bool>
     let grad = sums.as_mut_ptr();
     let grad_sq = grad.wrapping_add(if SECOND { most * stride } else { 0 });
     let (out, out_sq) = (Out { p: grad, stride }, Out { p: grad_sq, stride });
+    let ahead_from = DEEP;
     for j in (0..outputs).step_by(most.max(1)) {
         for i in (0..inputs).step_by(COLUMNS) {
             let (rows, columns) = (most.min(outputs - j), COLUMNS.min(inputs - i));
@@ -77,10 +79,10 @@ pub(super) unsafe fn parts<T: Element, const SECOND: bool, const SEQUENCE: bool>
             unsafe {
                 if SECOND {
                     let mut kernel =
-                        MomentsKernel::<T, SEQUENCE> { whole: ends, ends, out, out_sq };
+                        MomentsKernel::<T, SEQUENCE> { whole: ends, ends, out, out_sq, ahead_from };
                     sweep(isa, src, rows, columns, scratch, &mut kernel);
                 } else {
-                    let mut kernel = GradKernel { whole: ends, ends, out };
+                    let mut kernel = GradKernel { whole: ends, ends, out, ahead_from };
                     sweep(isa, src, rows, columns, scratch, &mut kernel);
                 }
             }

@@ -14,6 +14,7 @@ use core::mem::MaybeUninit;
 use core::ptr::slice_from_raw_parts_mut;
 
 use super::moments::GradKernel;
+use super::row::ahead_from;
 use super::sweep::{self, CACHES, FAR, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
@@ -136,7 +137,8 @@ fn run_input_grad<T: Element>(
     };
     let out = Out { p: dx.as_mut_ptr(), stride: inputs };
     let ends = Ends { start: from, ..Ends::FRESH };
-    let mut kernel = GradKernel { whole: ends, ends, out };
+    let ahead_from = ahead_from::<T>(isa, size_of_val(dx), outputs, 1);
+    let mut kernel = GradKernel { whole: ends, ends, out, ahead_from };
     let Some(rows) = dx.len().checked_div(inputs) else { return };
     // SAFETY: the lengths of dy, weight and dx were checked against the extents.
     unsafe {

@@ -10,7 +10,7 @@
 //! registers and never stored. `grad` alone is the ordinary matrix product on the same tiles.
 
 use super::deep;
-use super::row::{DEEP, Row, Rows, Shape};
+use super::row::{Row, Rows, Shape, ahead_from};
 use super::sweep::{self, RowKernel, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
@@ -128,6 +128,8 @@ pub(crate) struct GradKernel<T> {
     /// Of this block of the batch.
     pub(crate) ends: Ends<T>,
     pub(crate) out: Out<T>,
+    /// The least `(b, t)` of a block for which the output is prefetched.
+    pub(crate) ahead_from: usize,
 }
 
 impl<T: Element> RowKernel<T> for GradKernel<T> {
@@ -152,7 +154,7 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
             let p = if self.ends.past { core::ptr::null() } else { out.p.cast_const() };
             let ahead = [p, core::ptr::null(), core::ptr::null()];
             (row.ends, row.out) = (self.ends, out);
-            row.set_ahead(ahead, out.stride, DEEP);
+            row.set_ahead(ahead, out.stride, self.ahead_from);
             row.grad(isa);
         }
     }
@@ -166,6 +168,8 @@ pub(crate) struct MomentsKernel<T, const SEQUENCE: bool> {
     pub(crate) ends: Ends<T>,
     pub(crate) out: Out<T>,
     pub(crate) out_sq: Out<T>,
+    /// The least `(b, t)` of a block for which the outputs are prefetched.
+    pub(crate) ahead_from: usize,
 }
 
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
@@ -194,10 +198,15 @@ impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENC
             let (out, out_sq) = (self.out.at(j, i), self.out_sq.at(j, i));
             let ahead = [out.p.cast_const(), out_sq.p.cast_const(), core::ptr::null()];
             (row.ends, row.out, row.out_sq) = (self.ends, out, out_sq);
-            row.set_ahead(ahead, out.stride, DEEP);
+            row.set_ahead(ahead, out.stride, self.ahead_from);
             row.moments::<SEQUENCE>(isa);
         }
     }
+}
+
+/// `(b, t)` in all. (If there are no columns there may be as many as one likes.)
+fn depth(dims: Dims) -> usize {
+    dims.batch.saturating_mul(dims.steps)
 }
 
 /// [`grad`], lengths checked.
@@ -210,7 +219,8 @@ fn run_grad<T: Element>(
 ) {
     let (rows, columns) = (batch.dims.outputs, batch.dims.inputs);
     let out = Out { p: grad.as_mut_ptr(), stride: columns };
-    let mut kernel = GradKernel { whole: Ends::of(fold), ends: Ends::of(fold), out };
+    let ahead_from = ahead_from::<T>(isa, size_of_val(grad), depth(batch.dims), 1);
+    let mut kernel = GradKernel { whole: Ends::of(fold), ends: Ends::of(fold), out, ahead_from };
     // SAFETY: the lengths of x, dy, weights and grad were checked against the extents.
     unsafe { sweep(isa, source(batch), rows, columns, scratch, &mut kernel) }
 }
@@ -229,13 +239,14 @@ fn run_moments<T: Element>(
     let out = Out { p: grad.as_mut_ptr(), stride: columns };
     let out_sq = Out { p: grad_sq.as_mut_ptr(), stride: columns };
     let (whole, ends) = (Ends::of(fold), Ends::of(fold));
+    let ahead_from = ahead_from::<T>(isa, size_of_val(grad), depth(batch.dims), 2);
     // SAFETY: the lengths of x, dy, weights and the outputs were checked against the extents.
     unsafe {
         if batch.dims.steps == 1 {
-            let mut kernel = MomentsKernel::<T, false> { whole, ends, out, out_sq };
+            let mut kernel = MomentsKernel::<T, false> { whole, ends, out, out_sq, ahead_from };
             sweep(isa, src, rows, columns, scratch, &mut kernel);
         } else {
-            let mut kernel = MomentsKernel::<T, true> { whole, ends, out, out_sq };
+            let mut kernel = MomentsKernel::<T, true> { whole, ends, out, out_sq, ahead_from };
             sweep(isa, src, rows, columns, scratch, &mut kernel);
         }
     }

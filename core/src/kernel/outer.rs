@@ -5,7 +5,7 @@
 //! [`super::tile`], each sum starting from `-0`; of larger outputs whole cache lines are streamed.
 
 use super::moments::{GradKernel, source};
-use super::row::LINE;
+use super::row::{LINE, ahead_from};
 use super::sweep::sweep;
 use super::tile::{Ends, Out};
 use crate::dims::check;
@@ -59,8 +59,10 @@ fn products<T: Element>(isa: Isa, batch: &Batch<'_, T>, out: &mut [T]) {
     let lines = p.addr().is_multiple_of(LINE) && (inputs * size_of::<T>()).is_multiple_of(LINE);
     let past = lines && size_of_val(out) >= 2 * STREAM_BYTES;
     let ends = Ends { negative: true, past, ..Ends::FRESH };
+    let ahead_from = ahead_from::<T>(isa, size_of_val(out), batch.dims.steps, 1);
     for b in 0..if out.is_empty() { 0 } else { batch.dims.batch } {
-        let mut kernel = GradKernel { whole: ends, ends, out: Out { p, stride: inputs } };
+        let mut kernel =
+            GradKernel { whole: ends, ends, out: Out { p, stride: inputs }, ahead_from };
         // SAFETY: example b is inside x, dy, the weights and out: the lengths were checked.
         unsafe {
             let src = source(batch).examples(b, 1);

@@ -7,7 +7,7 @@
 use core::num::NonZeroUsize;
 
 use super::sequence::sequence_tile;
-use super::sweep::CACHES;
+use super::sweep::{CACHES, FAR};
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
 use crate::{Element, Isa, Start};
@@ -302,8 +302,29 @@ unsafe fn tiles<
     }
 }
 
-/// Prefetching all lines of a tile at once pays from so many `(b, t)` on.
+/// Prefetching all lines of a tile at once pays from so many `(b, t)` on, wherever they come from.
 pub(super) const DEEP: usize = 32;
+
+/// The least `(b, t)` for which a tile's lines of an output are prefetched, which is one of `arrays` of so many bytes,
+/// for a fold over `depth`. From afar they take longer than the products of a few `(b, t)`: of both moments, of panels
+/// of more than a line of the cache, or of very few.
+pub(crate) fn ahead_from<T: Element>(isa: Isa, bytes: usize, depth: usize, arrays: usize) -> usize {
+    if !CACHES || depth >= DEEP || bytes < NEAR {
+        return DEEP;
+    }
+    // SAFETY: it has no conditions.
+    let wide = unsafe { T::shape(isa) }.panel.get() * size_of::<T>() > LINE;
+    let far = match arrays {
+        _ if wide => NEAR,
+        1 if depth > 6 => return DEEP,
+        1 => 2 * FAR,
+        _ => FAR,
+    };
+    if bytes >= far { 0 } else { DEEP }
+}
+
+/// Bytes of an output that a second-level cache has no trouble to hold.
+const NEAR: usize = FAR / 4;
 
 impl<T: Element> Row<T> {
     /// The first of what reads `src`; the rest is to be filled in.
