@@ -15,7 +15,7 @@ use core::ptr::slice_from_raw_parts_mut;
 
 use super::moments::GradKernel;
 use super::row::ahead_from;
-use super::sweep::{self, CACHES, FAR, sweep};
+use super::sweep::{self, CACHES, FAR, packing_pays, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
@@ -125,7 +125,7 @@ fn run_input_grad<T: Element>(
 ) {
     let Dims { outputs, inputs, .. } = dims;
     // `(b, t)` are the rows of this product, and the fold goes over `j`.
-    let src = Source {
+    let mut src = Source {
         batch: outputs,
         steps: 1,
         x: weight.as_ptr(),
@@ -135,19 +135,34 @@ fn run_input_grad<T: Element>(
         dy_row: outputs,
         weights: core::ptr::null(),
     };
-    let out = Out { p: dx.as_mut_ptr(), stride: inputs };
+    let mut out = Out { p: dx.as_mut_ptr(), stride: inputs };
     let ends = Ends { start: from, ..Ends::FRESH };
     let ahead_from = ahead_from::<T>(isa, size_of_val(dx), outputs, 1);
-    let mut kernel = GradKernel { whole: ends, ends, out, ahead_from };
-    let Some(rows) = dx.len().checked_div(inputs) else { return };
-    // SAFETY: the lengths of dy, weight and dx were checked against the extents.
-    unsafe {
-        if sweep::may_pack(inputs.saturating_mul(size_of::<T>()), rows) {
-            with_panel(isa, src, rows, inputs, &mut kernel);
-        } else {
-            sweep(isa, src, rows, inputs, &mut [], &mut kernel);
+    let Some(mut left) = dx.len().checked_div(inputs) else { return };
+    let most = if left > PART && packing_pays(isa, &src, left) { even_parts(left) } else { left };
+    while left > 0 {
+        let rows = most.min(left);
+        let mut kernel = GradKernel { whole: ends, ends, out, ahead_from };
+        // SAFETY: the lengths of dy, weight and dx were checked against the extents.
+        unsafe {
+            if sweep::may_pack(inputs.saturating_mul(size_of::<T>()), rows) {
+                with_panel(isa, src, rows, inputs, &mut kernel);
+            } else {
+                sweep(isa, src, rows, inputs, &mut [], &mut kernel);
+            }
         }
+        (src, out.p) = (src.row(rows), out.p.wrapping_add(rows * inputs));
+        left -= rows;
     }
+}
+
+/// The most rows of `dy` for which `W` is gone through where it is copied: they stay in the second-level cache while its
+/// panels go by.
+const PART: usize = 256;
+
+/// About as many rows each time.
+fn even_parts(rows: usize) -> usize {
+    rows.div_ceil(rows.div_ceil(PART).max(1)).next_multiple_of(4)
 }
 
 /// The sweep with room to pack on the stack. (Not inlined: small products need not touch so much of it.)
