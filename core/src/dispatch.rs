@@ -124,7 +124,7 @@ dispatch! {
         = kernel::bias::run_grad;
     unsafe fn bias_moments(batch: &Batch<'_, T>, j: usize, n: usize, ends: Ends<T>, out: *mut T, out_sq: *mut T)
         = kernel::bias::run_moments;
-    unsafe fn forward(dims: Dims, x: &[T], weight: &[T], bias: Option<&[T]>, from: Start, y: &mut [T])
+    unsafe fn forward(dims: Dims, x: &[T], weight: &[T], bias: Option<&[T]>, from: Start, y: &mut [T], memory: *mut T)
         = kernel::linear::run_forward;
     unsafe fn per_example_grad(batch: &Batch<'_, T>, out: &mut [T])
         = kernel::outer::run_per_example_grad;

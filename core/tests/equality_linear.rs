@@ -6,14 +6,18 @@ use pergrad_core::{Dims, Start, forward, input_grad, reference};
 use proptest::prelude::*;
 use support::case::{Case, cases, sweep};
 use support::compare::{Place, agree, assert_bits};
+use support::guard::Guarded;
 use support::isas::for_each_isa;
 use support::values::Real;
 use support::{draws, for_both_types};
 
 /// `x [B, T, I]`, weight and bias; the switch for example weights stands for the bias.
 fn forward_agrees<T: Real>(case: Case) {
+    forward_agrees_with(case, &case.guarded::<T>("weight", case.weight_len()));
+}
+
+fn forward_agrees_with<T: Real>(case: Case, weight: &Guarded<T>) {
     let (inputs, dims) = (case.inputs::<T>(), case.dims);
-    let weight = case.guarded::<T>("weight", case.weight_len());
     let bias = case.weighted.then(|| case.guarded::<T>("bias", dims.outputs));
     let bias = bias.as_ref().map(|bias| bias.slice());
     let (x, weight, from) = (inputs.x.slice(), weight.slice(), case.fold.start);
@@ -83,18 +87,54 @@ fn forward_long_rows<T: Real>() {
     }
 }
 
+/// Many rows of `x`, for which rows of `W` are copied unless all are aligned, as they are with the first offset, and go
+/// by in parts that a cache holds; they have more rows and columns than a copy, a tile and a part.
+fn forward_many_rows<T: Real>() {
+    if cfg!(miri) {
+        return;
+    }
+    let shapes =
+        [(17, 300, 512), (50, 9, 17), (49, 11, 100), (61, 26, 1000), (48, 5, 2050), (64, 8, 96)];
+    for (seed, (batch, outputs, inputs)) in shapes.into_iter().enumerate() {
+        for offset in 0..2 {
+            let start = if offset == 0 { Start::Fresh } else { Start::Resume };
+            let dims = Dims::new(batch, outputs, inputs);
+            let mut case = Case { weighted: true, ..Case::ordinary(dims, seed as u64) };
+            case.fold.start = start;
+            let weight: Vec<T> = case.rng(7).values(case.kind, case.weight_len());
+            forward_agrees_with(case, &Guarded::at(offset, &weight));
+        }
+    }
+}
+
+/// More rows of `dy` than go through a copy of `W` at a time.
+fn input_grad_many_rows<T: Real>() {
+    if cfg!(miri) {
+        return;
+    }
+    let shapes = [(257, 9, 1030), (600, 5, 1100), (270, 258, 256)];
+    for ((batch, outputs, inputs), start) in
+        shapes.into_iter().zip([Start::Fresh, Start::Resume, Start::Resume])
+    {
+        let mut case = Case::ordinary(Dims::new(batch, outputs, inputs), batch as u64);
+        case.fold.start = start;
+        input_grad_agrees::<T>(case);
+    }
+}
+
 /// Products that vanish leave -0 in every lane, and lanes beyond the last input must not make it +0:
 /// added to a -0, the sum shows it.
 fn vanishing_products_keep_their_sign<T: Real>() {
     let (x, weight) = (T::from_bits(1), -T::from_bits(1));
-    for inputs in 16..=50 {
-        let dims = Dims::new(2, 7, inputs);
-        let (x, weight) = (vec![x; 2 * inputs], vec![weight; 7 * inputs]);
-        let mut want = [T::NEG_ZERO; 14];
+    // (Of many rows of `x` those of `W` are copied.)
+    for (batch, inputs) in (16..=50).flat_map(|inputs| [(2, inputs), (48, inputs)]) {
+        let dims = Dims::new(batch, 7, inputs);
+        let (x, weight) = (vec![x; batch * inputs], vec![weight; 7 * inputs]);
+        let mut want = vec![T::NEG_ZERO; 7 * batch];
         reference::forward(dims, &x, &weight, None, Start::Resume, &mut want).expect("lengths fit");
         assert!(want.iter().all(|y| y.same(T::NEG_ZERO)), "the plain loops keep it: {want:?}");
         for_each_isa(|isa| {
-            let mut got = [T::NEG_ZERO; 14];
+            let mut got = vec![T::NEG_ZERO; 7 * batch];
             forward(isa, dims, &x, &weight, None, Start::Resume, &mut got).expect("lengths fit");
             let place = Place { kernel: "forward", isa: isa.name(), case: &dims };
             assert_bits(place, "y", &got, &want);
@@ -108,5 +148,7 @@ for_both_types!(
     linear_drawn,
     forward_tiles,
     forward_long_rows,
+    forward_many_rows,
+    input_grad_many_rows,
     vanishing_products_keep_their_sign
 );

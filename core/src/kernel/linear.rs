@@ -14,7 +14,7 @@ use core::mem::MaybeUninit;
 use core::ptr::slice_from_raw_parts_mut;
 
 use super::moments::GradKernel;
-use super::row::ahead_from;
+use super::row::{TILE_VECS, ahead_from};
 use super::sweep::{self, CACHES, FAR, packing_pays, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
@@ -49,7 +49,13 @@ pub fn forward<T: Element>(
 ) -> Result<(), Error> {
     check_forward(dims, x, weight, bias, y)?;
     // SAFETY: the lengths were checked.
-    unsafe { T::forward(isa, dims, x, weight, bias, from, y) }
+    unsafe {
+        if copying_pays(isa, dims, weight, y) {
+            with_copies(isa, dims, x, weight, bias, from, y);
+        } else {
+            T::forward(isa, dims, x, weight, bias, from, y, core::ptr::null_mut());
+        }
+    }
     Ok(())
 }
 
@@ -197,6 +203,8 @@ struct Forward<'a, T> {
     y: *mut T,
     inputs: usize,
     outputs: usize,
+    /// Room for a copy of a few rows of `W`, or null.
+    memory: *mut T,
     /// One row of `x` against more rows of `W` than the second-level cache holds: they are fetched ahead.
     far: bool,
 }
@@ -209,7 +217,7 @@ impl<T: Element> Forward<'_, T> {
     /// `R` rows of `x` and `y` and `C` rows of `W` are inside, and as many columns; `held` is readable and writable
     /// where it is used. `i` and the number of columns are multiples of 16, but for the last.
     #[inline(always)]
-    unsafe fn tile<S, const R: usize, const C: usize, const G: usize>(
+    unsafe fn tile<S, const R: usize, const C: usize, const G: usize, const COPIED: bool>(
         self,
         s: S,
         (row, j): (usize, usize),
@@ -227,7 +235,11 @@ impl<T: Element> Forward<'_, T> {
                 }
             }
             let x = self.x.add(row * self.inputs);
-            let w = self.weight.add(j * self.inputs);
+            let (w, w_row) = match COPIED {
+                true => (self.memory.cast_const(), REDUCTION_LANES),
+                false => (self.weight.add(j * self.inputs), self.inputs),
+            };
+            let w_step = if COPIED { C * REDUCTION_LANES } else { REDUCTION_LANES };
             let mut sums = [[[s.splat(T::ZERO); G]; C]; R];
             if i > 0 {
                 sums = held.read();
@@ -238,7 +250,8 @@ impl<T: Element> Forward<'_, T> {
                 i = blocks * REDUCTION_LANES;
             }
             // Rows that no index finds from their first elements: each of two pointers finds four of `W`.
-            let (mut x_at, mut w_at) = (x.add(i), [w.add(i), w.wrapping_add(i + 4 * self.inputs)]);
+            let w_i = i / REDUCTION_LANES * w_step;
+            let (mut x_at, mut w_at) = (x.add(i), [w.add(w_i), w.wrapping_add(w_i + 4 * w_row)]);
             while i + REDUCTION_LANES <= to {
                 // (Rows past the end of this one's are those of the next tile.)
                 let past = if i + AHEAD < self.inputs { 0 } else { (C - 1) * self.inputs };
@@ -249,8 +262,12 @@ impl<T: Element> Forward<'_, T> {
                         *xs = s.load(x.add(r * self.inputs + g * S::LANES));
                     }
                     for c in 0..C {
-                        let (w, row) = if C > 4 { (w_at[c / 4], c % 4) } else { (w.add(i), c) };
-                        let w = w.add(row * self.inputs + g * S::LANES);
+                        let (w, row) = match COPIED {
+                            true => (w_at[0], c),
+                            false if C > 4 => (w_at[c / 4], c % 4),
+                            false => (w.add(i), c),
+                        };
+                        let w = w.add(row * w_row + g * S::LANES);
                         if R == 1 && self.far {
                             s.prefetch(w.wrapping_add(AHEAD + past));
                         }
@@ -262,7 +279,7 @@ impl<T: Element> Forward<'_, T> {
                 }
                 i += REDUCTION_LANES;
                 x_at = s.opaque(x_at.wrapping_add(REDUCTION_LANES));
-                w_at = w_at.map(|w| s.opaque(w.wrapping_add(REDUCTION_LANES)));
+                w_at = w_at.map(|w| s.opaque(w.wrapping_add(w_step)));
             }
             if to < self.inputs {
                 return held.write(sums);
@@ -279,7 +296,10 @@ impl<T: Element> Forward<'_, T> {
                     *xs = s.load_first(x.add(r * self.inputs + at), n, T::ZERO);
                 }
                 for c in 0..C {
-                    let ws = s.load_first(w.add(c * self.inputs + at), n, T::NEG_ZERO);
+                    let ws = match COPIED {
+                        true => s.load(w_at[0].add(c * w_row + g * S::LANES)),
+                        false => s.load_first(w.add(c * self.inputs + at), n, T::NEG_ZERO),
+                    };
                     for r in 0..R {
                         sums[r][c][g] = s.fma(ws, xs[r], sums[r][c][g]);
                     }
@@ -298,6 +318,31 @@ impl<T: Element> Forward<'_, T> {
             }
             for r in 0..R {
                 self.finish(row + r, j, s.sum_lanes(&sums[r]));
+            }
+        }
+    }
+
+    /// [`Self::tile`], whether rows of `W` were copied or not.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn tile_of<S, const R: usize, const C: usize, const G: usize>(
+        self,
+        s: S,
+        copied: bool,
+        at: (usize, usize),
+        columns: (usize, usize),
+        held: *mut [[[S::V; G]; C]; R],
+    ) where
+        S: Simd<T>,
+    {
+        // SAFETY: by contract.
+        unsafe {
+            if copied {
+                self.tile::<S, R, C, G, true>(s, at, columns, held);
+            } else {
+                self.tile::<S, R, C, G, false>(s, at, columns, held);
             }
         }
     }
@@ -325,6 +370,36 @@ impl<T: Element> Forward<'_, T> {
         }
     }
 
+    /// Copies rows `j .. j + C` of `W` as `[k][c][16]`; the last columns are filled up with `-0`.
+    ///
+    /// # Safety
+    /// They are inside, and there is room for them.
+    #[inline(always)]
+    unsafe fn copy<S, const C: usize, const G: usize>(self, s: S, j: usize)
+    where
+        S: Simd<T>,
+    {
+        let (mut i, mut to) = (0, self.memory);
+        while i < self.inputs {
+            for c in 0..C {
+                for g in 0..G {
+                    let at = i + g * S::LANES;
+                    let n = S::LANES.min(self.inputs.saturating_sub(at));
+                    // SAFETY: columns at .. at + n are inside; there is room for whole vectors.
+                    unsafe {
+                        let w = self.weight.wrapping_add((j + c) * self.inputs + at);
+                        s.store(
+                            to,
+                            if n < S::LANES { s.load_first(w, n, T::NEG_ZERO) } else { s.load(w) },
+                        );
+                        to = to.add(S::LANES);
+                    }
+                }
+            }
+            i += REDUCTION_LANES;
+        }
+    }
+
     /// Rows `j .. j + C` of `W` against rows `first .. end` of `x`. Of long rows, those of a few tiles see some columns
     /// of `W` at a time, which stay in the first-level cache.
     ///
@@ -345,6 +420,12 @@ impl<T: Element> Forward<'_, T> {
         unsafe {
             let mut held = MaybeUninit::<[[[[S::V; G]; C]; R]; HELD]>::uninit();
             let held = held.as_mut_ptr().cast::<[[[S::V; G]; C]; R]>();
+            let columns = self.inputs.next_multiple_of(REDUCTION_LANES);
+            let room = C > 1 && R > 1 && columns <= COPIES / size_of::<T>() / C;
+            let copied = CACHES && room && !self.memory.is_null() && end - first >= MANY;
+            if copied {
+                self.copy::<S, C, G>(s, j);
+            }
             let long = CACHES && C > 1 && R > 1 && self.inputs >= 2 * COLUMNS;
             while long && row + 2 * R <= end {
                 let tiles = HELD.min((end - row) / R);
@@ -353,22 +434,28 @@ impl<T: Element> Forward<'_, T> {
                     let rest = self.inputs - i;
                     let to = if rest < 2 * COLUMNS { self.inputs } else { i + COLUMNS };
                     for k in 0..tiles {
-                        self.tile::<S, R, C, G>(s, (row + k * R, j), (i, to), held.add(k));
+                        self.tile_of::<S, R, C, G>(
+                            s,
+                            copied,
+                            (row + k * R, j),
+                            (i, to),
+                            held.add(k),
+                        );
                     }
                     i = to;
                 }
                 row += tiles * R;
             }
             while row + R <= end {
-                self.tile::<S, R, C, G>(s, (row, j), all, held);
+                self.tile_of::<S, R, C, G>(s, copied, (row, j), all, held);
                 row += R;
             }
             if R > 2 && row + 2 <= end {
-                self.tile::<S, 2, C, G>(s, (row, j), all, core::ptr::null_mut());
+                self.tile::<S, 2, C, G, false>(s, (row, j), all, core::ptr::null_mut());
                 row += 2;
             }
             while row < end {
-                self.tile::<S, 1, C, G>(s, (row, j), all, core::ptr::null_mut());
+                self.tile::<S, 1, C, G, false>(s, (row, j), all, core::ptr::null_mut());
                 row += 1;
             }
         }
@@ -386,18 +473,48 @@ impl<T: Element> Forward<'_, T> {
     ) where
         S: Simd<T>,
     {
-        let most = (X_BYTES / size_of::<T>() / self.inputs.max(1)).max(R);
+        let few = rows * self.inputs <= NEAR_X_BYTES / size_of::<T>();
+        let long = self.inputs > COLUMNS || !self.memory.is_null();
+        if S::REGISTERS >= 32 || G > 2 || few || long {
+            // SAFETY: by contract.
+            return unsafe { self.part::<S, R, C, ALONE, G>(s, rows, (0, self.outputs), X_BYTES) };
+        }
+        let most = (W_BYTES / size_of::<T>() / self.inputs.max(1)).max(C) / C * C;
+        let mut j = 0;
+        while j < self.outputs {
+            let end = j + most.min(self.outputs - j);
+            // SAFETY: by contract; end <= outputs.
+            unsafe { self.part::<S, R, C, ALONE, G>(s, rows, (j, end), NEAR_X_BYTES) };
+            j = end;
+        }
+    }
+
+    /// Rows `first .. last` of `W`: as many bytes of `x` see all of them, a few at a time.
+    ///
+    /// # Safety
+    /// As [`Self::all`]; they are inside.
+    #[inline(always)]
+    unsafe fn part<S, const R: usize, const C: usize, const ALONE: usize, const G: usize>(
+        self,
+        s: S,
+        rows: usize,
+        (first, last): (usize, usize),
+        bytes: usize,
+    ) where
+        S: Simd<T>,
+    {
+        let most = (bytes / size_of::<T>() / self.inputs.max(1) / R).max(2) * R;
         let mut row = 0;
         while row < rows {
             let end = row + most.min(rows - row);
-            let mut j = 0;
-            // SAFETY: end <= rows; j + C <= outputs, then j < outputs.
+            let mut j = first;
+            // SAFETY: end <= rows; j + C <= last, then j < last.
             unsafe {
-                while j + C <= self.outputs {
+                while j + C <= last {
                     self.rows::<S, R, C, G>(s, (row, end), j);
                     j += C;
                 }
-                while j < self.outputs {
+                while j < last {
                     self.rows::<S, ALONE, 1, G>(s, (row, end), j);
                     j += 1;
                 }
@@ -410,6 +527,12 @@ impl<T: Element> Forward<'_, T> {
 /// Bytes of `x` that are gone through for each few rows of `W`.
 const X_BYTES: usize = 512 << 10;
 
+/// The same for tiles of few rows of `W`: they stay in the first-level cache.
+const NEAR_X_BYTES: usize = 24 << 10;
+
+/// Bytes of `W` that go by then for all of `x`, from the second-level cache.
+const W_BYTES: usize = 512 << 10;
+
 /// Tiles whose sums are held between some columns and the next.
 const HELD: usize = if CACHES { 8 } else { 1 };
 
@@ -419,11 +542,54 @@ const COLUMNS: usize = 1024;
 /// Elements of a row of `W` that are fetched ahead.
 const AHEAD: usize = 256;
 
+/// Rows of `x` from which on a few rows of `W` are copied.
+const MANY: usize = 48;
+
+/// Bytes for them on the stack.
+const COPIES: usize = if CACHES { 64 << 10 } else { 0 };
+
+/// A place for rows of `W`, aligned to cache lines.
+#[repr(align(64))]
+struct Copies([MaybeUninit<u8>; COPIES]);
+
+/// Whether `W` is rather read from copies of its rows, whose vectors do not lie across two lines of the cache.
+fn copying_pays<T: Element>(isa: Isa, dims: Dims, weight: &[T], y: &[T]) -> bool {
+    if !CACHES || y.len() / MANY < dims.outputs || dims.inputs <= REDUCTION_LANES {
+        return false;
+    }
+    // SAFETY: it has no conditions.
+    let shape = unsafe { T::shape(isa) };
+    let vector = shape.panel.get() / TILE_VECS * size_of::<T>();
+    let row = dims.inputs * size_of::<T>();
+    let aligned = row.is_multiple_of(vector) && weight.as_ptr().addr().is_multiple_of(vector);
+    shape.registers > 1 && !aligned
+}
+
+/// The forward product with room for copies. (Not inlined: small products need not touch so much of the stack.)
+///
+/// # Safety
+/// The lengths were checked.
+#[inline(never)]
+unsafe fn with_copies<T: Element>(
+    isa: Isa,
+    dims: Dims,
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    from: Start,
+    y: &mut [T],
+) {
+    let mut copies = Copies([const { MaybeUninit::uninit() }; COPIES]);
+    // SAFETY: by contract.
+    unsafe { T::forward(isa, dims, x, weight, bias, from, y, copies.0.as_mut_ptr().cast()) }
+}
+
 /// The loops of [`forward`].
 ///
 /// # Safety
-/// Its lengths were checked.
+/// Its lengths were checked; `memory` is null, or writable for [`COPIES`] bytes.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     s: S,
     dims: Dims,
@@ -432,12 +598,13 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     bias: Option<&[T]>,
     from: Start,
     y: &mut [T],
+    memory: *mut T,
 ) {
     let Dims { outputs, inputs, .. } = dims;
     let Some(rows) = y.len().checked_div(outputs) else { return };
     let far = CACHES && rows == 1 && size_of_val(weight) >= FAR;
     let (x, weight, y) = (x.as_ptr(), weight.as_ptr(), y.as_mut_ptr());
-    let job = Forward { x, weight, bias, from, y, inputs, outputs, far };
+    let job = Forward { x, weight, bias, from, y, inputs, outputs, memory, far };
     // SAFETY: the lengths of x, weight, bias and y were checked against the extents.
     unsafe {
         match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
