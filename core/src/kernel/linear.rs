@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Plan, forward: tiles of dot products, `R` rows of `x` against `C` rows of `W`, each with its 16
-//! lanes in one, two or four vectors; the lanes are added up once at the end of the row. Input
-//! gradient: the matrix product of [`super::tile`], with `W` in the place of `x` and `j` in the place
-//! of `b`.
+//! lanes in one, two or four vectors; the lanes are added up once at the end of the row. Rows of `W` whose vectors lie
+//! across two lines of the cache are copied first, if there are many rows of `x`. Input gradient: the matrix
+//! product of [`super::tile`], with `W` in the place of `x` and `j` in the place of `b`, a few hundred rows at a time
+//! where `W` is copied.
 
 use core::mem::MaybeUninit;
 use core::ptr::slice_from_raw_parts_mut;
@@ -26,6 +27,9 @@ use crate::{Dims, Element, Error, Isa, Start};
 /// * `x [B, T, I]`, `weight [J, I]` (as `nn.Linear.weight`), `bias [J]` or none.
 /// * `y`: `[B, T, J]`; added to with [`Start::Resume`], overwritten as if it held `+0` and never read
 ///   with [`Start::Fresh`].
+///
+/// Fastest if rows of `weight` are aligned to vectors (64 bytes); if they are not, targets with vectors take 64 KiB of
+/// stack to copy some of them, for 48 rows of `y` and more.
 ///
 /// # Errors
 /// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.
