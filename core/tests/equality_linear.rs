@@ -93,8 +93,15 @@ fn forward_many_rows<T: Real>() {
     if cfg!(miri) {
         return;
     }
-    let shapes =
-        [(17, 300, 512), (50, 9, 17), (49, 11, 100), (61, 26, 1000), (48, 5, 2050), (64, 8, 96)];
+    let shapes = [
+        (17, 300, 512),
+        (50, 9, 17),
+        (49, 11, 100),
+        (61, 26, 1000),
+        (48, 9, 2050),
+        (48, 8, 2040),
+        (64, 8, 96),
+    ];
     for (seed, (batch, outputs, inputs)) in shapes.into_iter().enumerate() {
         for offset in 0..2 {
             let start = if offset == 0 { Start::Fresh } else { Start::Resume };
