@@ -477,6 +477,7 @@ impl<T: Element> Forward<'_, T> {
     ) where
         S: Simd<T>,
     {
+        // (Rows of `W` that are copied, too, had better see many rows of `x`.)
         let few = rows * self.inputs <= NEAR_X_BYTES / size_of::<T>();
         let long = self.inputs > COLUMNS || !self.memory.is_null();
         if S::REGISTERS >= 32 || G > 2 || few || long {
