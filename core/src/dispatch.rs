@@ -125,7 +125,7 @@ dispatch! {
     unsafe fn bias_moments(batch: &Batch<'_, T>, j: usize, n: usize, ends: Ends<T>, out: *mut T, out_sq: *mut T)
         = kernel::bias::run_moments;
     unsafe fn forward(dims: Dims, x: &[T], weight: &[T], bias: Option<&[T]>, from: Start, y: &mut [T], memory: *mut T)
-        = kernel::linear::run_forward;
+        = kernel::forward::run_forward;
     unsafe fn per_example_grad(batch: &Batch<'_, T>, out: &mut [T])
         = kernel::outer::run_per_example_grad;
     unsafe fn reduce(rows: &[T], batch: usize, ends: Ends<T>, sum: &mut [T], sum_sq: &mut [T])

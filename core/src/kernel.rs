@@ -4,8 +4,9 @@
 pub(crate) mod bias;
 mod deep;
 pub(crate) mod few;
+pub(crate) mod forward;
 pub(crate) mod fused;
-pub(crate) mod linear;
+pub(crate) mod input_grad;
 pub(crate) mod moments;
 pub(crate) mod norms;
 pub(crate) mod outer;

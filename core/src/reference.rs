@@ -92,7 +92,7 @@ pub fn forward<T: Element>(
     from: Start,
     y: &mut [T],
 ) -> Result<(), Error> {
-    crate::kernel::linear::check_forward(dims, x, weight, bias, y)?;
+    crate::kernel::forward::check_forward(dims, x, weight, bias, y)?;
     let Dims { outputs, inputs, .. } = dims;
     for (n, y) in y.iter_mut().enumerate() {
         let (row, j) = (n / outputs, n % outputs);
@@ -121,7 +121,7 @@ pub fn input_grad<T: Element>(
     from: Start,
     dx: &mut [T],
 ) -> Result<(), Error> {
-    crate::kernel::linear::check_input_grad(dims, dy, weight, dx)?;
+    crate::kernel::input_grad::check_input_grad(dims, dy, weight, dx)?;
     let Dims { outputs, inputs, .. } = dims;
     for (n, dx) in dx.iter_mut().enumerate() {
         let (row, i) = (n / inputs, n % inputs);

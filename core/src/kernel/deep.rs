@@ -70,7 +70,6 @@ pub(super) unsafe fn parts<T: Element, const SECOND: bool, const SEQUENCE: bool>
     let grad = sums.as_mut_ptr();
     let grad_sq = grad.wrapping_add(if SECOND { most * stride } else { 0 });
     let (out, out_sq) = (Out { p: grad, stride }, Out { p: grad_sq, stride });
-    let ahead_from = DEEP;
     for j in (0..outputs).step_by(most.max(1)) {
         for i in (0..inputs).step_by(COLUMNS) {
             let (rows, columns) = (most.min(outputs - j), COLUMNS.min(inputs - i));
@@ -78,11 +77,10 @@ pub(super) unsafe fn parts<T: Element, const SECOND: bool, const SEQUENCE: bool>
             // SAFETY: the part is inside the layer, its sums inside the scratch.
             unsafe {
                 if SECOND {
-                    let mut kernel =
-                        MomentsKernel::<T, SEQUENCE> { whole: ends, ends, out, out_sq, ahead_from };
+                    let mut kernel = MomentsKernel::<T, SEQUENCE>::new(ends, [out, out_sq], DEEP);
                     sweep(isa, src, rows, columns, scratch, &mut kernel);
                 } else {
-                    let mut kernel = GradKernel { whole: ends, ends, out, ahead_from };
+                    let mut kernel = GradKernel::new(ends, out, DEEP);
                     sweep(isa, src, rows, columns, scratch, &mut kernel);
                 }
             }

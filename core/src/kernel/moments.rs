@@ -124,12 +124,18 @@ pub(crate) fn source<T: Element>(batch: &Batch<'_, T>) -> Source<T> {
 /// The matrix product into memory.
 pub(crate) struct GradKernel<T> {
     /// Of the whole fold.
-    pub(crate) whole: Ends<T>,
+    whole: Ends<T>,
     /// Of this block of the batch.
-    pub(crate) ends: Ends<T>,
-    pub(crate) out: Out<T>,
+    ends: Ends<T>,
+    out: Out<T>,
     /// The least `(b, t)` of a block for which the output is prefetched.
-    pub(crate) ahead_from: usize,
+    ahead_from: usize,
+}
+
+impl<T: Copy> GradKernel<T> {
+    pub(crate) fn new(whole: Ends<T>, out: Out<T>, ahead_from: usize) -> Self {
+        GradKernel { whole, ends: whole, out, ahead_from }
+    }
 }
 
 impl<T: Element> RowKernel<T> for GradKernel<T> {
@@ -163,13 +169,19 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
 /// Both moments into memory.
 pub(crate) struct MomentsKernel<T, const SEQUENCE: bool> {
     /// Of the whole fold.
-    pub(crate) whole: Ends<T>,
+    whole: Ends<T>,
     /// Of this block of the batch.
-    pub(crate) ends: Ends<T>,
-    pub(crate) out: Out<T>,
-    pub(crate) out_sq: Out<T>,
+    ends: Ends<T>,
+    out: Out<T>,
+    out_sq: Out<T>,
     /// The least `(b, t)` of a block for which the outputs are prefetched.
-    pub(crate) ahead_from: usize,
+    ahead_from: usize,
+}
+
+impl<T: Copy, const SEQUENCE: bool> MomentsKernel<T, SEQUENCE> {
+    pub(crate) fn new(whole: Ends<T>, [out, out_sq]: [Out<T>; 2], ahead_from: usize) -> Self {
+        MomentsKernel { whole, ends: whole, out, out_sq, ahead_from }
+    }
 }
 
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
@@ -220,7 +232,7 @@ fn run_grad<T: Element>(
     let (rows, columns) = (batch.dims.outputs, batch.dims.inputs);
     let out = Out { p: grad.as_mut_ptr(), stride: columns };
     let ahead_from = ahead_from::<T>(isa, size_of_val(grad), depth(batch.dims), 1);
-    let mut kernel = GradKernel { whole: Ends::of(fold), ends: Ends::of(fold), out, ahead_from };
+    let mut kernel = GradKernel::new(Ends::of(fold), out, ahead_from);
     // SAFETY: the lengths of x, dy, weights and grad were checked against the extents.
     unsafe { sweep(isa, source(batch), rows, columns, scratch, &mut kernel) }
 }
@@ -238,15 +250,15 @@ fn run_moments<T: Element>(
     let src = source(batch);
     let out = Out { p: grad.as_mut_ptr(), stride: columns };
     let out_sq = Out { p: grad_sq.as_mut_ptr(), stride: columns };
-    let (whole, ends) = (Ends::of(fold), Ends::of(fold));
+    let ends = Ends::of(fold);
     let ahead_from = ahead_from::<T>(isa, size_of_val(grad), depth(batch.dims), 2);
     // SAFETY: the lengths of x, dy, weights and the outputs were checked against the extents.
     unsafe {
         if batch.dims.steps == 1 {
-            let mut kernel = MomentsKernel::<T, false> { whole, ends, out, out_sq, ahead_from };
+            let mut kernel = MomentsKernel::<T, false>::new(ends, [out, out_sq], ahead_from);
             sweep(isa, src, rows, columns, scratch, &mut kernel);
         } else {
-            let mut kernel = MomentsKernel::<T, true> { whole, ends, out, out_sq, ahead_from };
+            let mut kernel = MomentsKernel::<T, true>::new(ends, [out, out_sq], ahead_from);
             sweep(isa, src, rows, columns, scratch, &mut kernel);
         }
     }

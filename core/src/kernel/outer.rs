@@ -61,8 +61,7 @@ fn products<T: Element>(isa: Isa, batch: &Batch<'_, T>, out: &mut [T]) {
     let ends = Ends { negative: true, past, ..Ends::FRESH };
     let ahead_from = ahead_from::<T>(isa, size_of_val(out), batch.dims.steps, 1);
     for b in 0..if out.is_empty() { 0 } else { batch.dims.batch } {
-        let mut kernel =
-            GradKernel { whole: ends, ends, out: Out { p, stride: inputs }, ahead_from };
+        let mut kernel = GradKernel::new(ends, Out { p, stride: inputs }, ahead_from);
         // SAFETY: example b is inside x, dy, the weights and out: the lengths were checked.
         unsafe {
             let src = source(batch).examples(b, 1);

@@ -244,9 +244,7 @@ fn rests<T: Element, K: RowKernel<T>>(shape: Shape, src: &Source<T>, rows: usize
 }
 
 /// Whether to copy `x` pays, for so many rows of output.
-pub(crate) fn packing_pays<T: Element>(isa: Isa, src: &Source<T>, rows: usize) -> bool {
-    // SAFETY: it has no conditions.
-    let shape = unsafe { T::shape(isa) };
+pub(crate) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
     let stride = src.x_stride * size_of::<T>();
     let far = match shape.panel.get() * size_of::<T>() <= LINE {
         true => NEAR,
@@ -271,7 +269,7 @@ impl<T: Element> Walk<T> {
     #[cfg_attr(portable_vectors, inline(never))]
     unsafe fn blocks<K: RowKernel<T>>(mut self, scratch: *mut [T], kernel: &mut K) {
         let Walk { shape, src, rows, columns, .. } = self;
-        let pays = packing_pays(self.isa, &src, rows);
+        let pays = packing_pays(shape, &src, rows);
         let far = src.depth().saturating_mul(src.x_stride * size_of::<T>()) >= FAR;
         let shallow = rests::<T, K>(shape, &src, rows) && columns > SHORT && (pays || far);
         self.packs = !shallow && pays && scratch.len() > 0;
