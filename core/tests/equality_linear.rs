@@ -88,13 +88,15 @@ fn forward_long_rows<T: Real>() {
 }
 
 /// Many rows of `x`, for which rows of `W` are copied unless all are aligned, as they are with the first offset, and go
-/// by in parts that a cache holds; they have more rows and columns than a copy, a tile and a part.
+/// by as many at a time as a cache holds; they have more rows and columns than a copy, a tile and such a group.
 fn forward_many_rows<T: Real>() {
     if cfg!(miri) {
         return;
     }
     let shapes = [
         (17, 300, 512),
+        (20, 61, 256),
+        (50, 43, 300),
         (50, 9, 17),
         (49, 11, 100),
         (61, 26, 1000),

@@ -280,8 +280,44 @@ impl<T: Element> Forward<'_, T> {
         }
     }
 
-    /// Rows `j .. j + C` of `W` against rows `first .. end` of `x`. Of long rows, those of a few tiles see some columns
-    /// of `W` at a time, which stay in the first-level cache.
+    /// Tiles of `R` rows of `x`, from `row` on, with `n` times `C` rows of `W`, from `j` on.
+    ///
+    /// # Safety
+    /// As [`Self::tile`], for all of them; copies lie one after the other.
+    #[inline(always)]
+    unsafe fn tiles<S, const R: usize, const C: usize, const G: usize>(
+        self,
+        s: S,
+        copied: bool,
+        row: usize,
+        (j, n): (usize, usize),
+    ) where
+        S: Simd<T>,
+    {
+        let (all, nowhere) = ((0, self.inputs), core::ptr::null_mut());
+        // SAFETY: by contract.
+        unsafe {
+            if copied {
+                for k in 0..n {
+                    let memory = self.memory.add(k * self.copy_len(C));
+                    let job = Forward { memory, ..self };
+                    job.tile::<S, R, C, G, true>(s, (row, j + k * C), all, nowhere);
+                }
+            } else {
+                for k in 0..n {
+                    self.tile::<S, R, C, G, false>(s, (row, j + k * C), all, nowhere);
+                }
+            }
+        }
+    }
+
+    /// Elements of a copy of so many rows of `W`.
+    fn copy_len(&self, rows: usize) -> usize {
+        rows * self.inputs.next_multiple_of(REDUCTION_LANES)
+    }
+
+    /// Rows of `W` from `j` on, `n` times `C`, against rows `first .. end` of `x`. Of long rows, those of a few tiles see
+    /// some columns of `W` at a time, which stay in the first-level cache.
     ///
     /// # Safety
     /// They are inside.
@@ -290,23 +326,25 @@ impl<T: Element> Forward<'_, T> {
         self,
         s: S,
         (first, end): (usize, usize),
-        j: usize,
+        (j, n): (usize, usize),
     ) where
         S: Simd<T>,
     {
-        let all = (0, self.inputs);
         let mut row = first;
-        // SAFETY: row + R <= end, then row < end; there is a place for the sums of each tile.
+        // SAFETY: row + R <= end, then row < end; there is a place for the sums of each tile, and for the copies.
         unsafe {
-            let mut held = MaybeUninit::<[[[[S::V; G]; C]; R]; HELD]>::uninit();
-            let held = held.as_mut_ptr().cast::<[[[S::V; G]; C]; R]>();
-            let columns = self.inputs.next_multiple_of(REDUCTION_LANES);
-            let room = C > 1 && R > 1 && columns <= COPIES / size_of::<T>() / C;
+            let room = C > 1 && R > 1 && self.copy_len(n * C) <= COPIES / size_of::<T>();
             let copied = CACHES && room && !self.memory.is_null() && end - first >= MANY;
             if copied {
-                self.copy::<S, C, G>(s, j);
+                let mut job = self;
+                for k in 0..n {
+                    job.copy::<S, C, G>(s, j + k * C);
+                    job.memory = job.memory.add(self.copy_len(C));
+                }
             }
-            let long = CACHES && C > 1 && R > 1 && self.inputs >= 2 * COLUMNS;
+            let mut held = MaybeUninit::<[[[[S::V; G]; C]; R]; HELD]>::uninit();
+            let held = held.as_mut_ptr().cast::<[[[S::V; G]; C]; R]>();
+            let long = CACHES && C > 1 && R > 1 && n == 1 && self.inputs >= 2 * COLUMNS;
             while long && row + 2 * R <= end {
                 let tiles = HELD.min((end - row) / R);
                 let mut i = 0;
@@ -314,34 +352,30 @@ impl<T: Element> Forward<'_, T> {
                     let rest = self.inputs - i;
                     let to = if rest < 2 * COLUMNS { self.inputs } else { i + COLUMNS };
                     for k in 0..tiles {
-                        self.tile_of::<S, R, C, G>(
-                            s,
-                            copied,
-                            (row + k * R, j),
-                            (i, to),
-                            held.add(k),
-                        );
+                        let at = (row + k * R, j);
+                        self.tile_of::<S, R, C, G>(s, copied, at, (i, to), held.add(k));
                     }
                     i = to;
                 }
                 row += tiles * R;
             }
             while row + R <= end {
-                self.tile_of::<S, R, C, G>(s, copied, (row, j), all, held);
+                self.tiles::<S, R, C, G>(s, copied, row, (j, n));
                 row += R;
             }
             if R > 2 && row + 2 <= end {
-                self.tile::<S, 2, C, G, false>(s, (row, j), all, core::ptr::null_mut());
+                self.tiles::<S, 2, C, G>(s, false, row, (j, n));
                 row += 2;
             }
             while row < end {
-                self.tile::<S, 1, C, G, false>(s, (row, j), all, core::ptr::null_mut());
+                self.tiles::<S, 1, C, G>(s, false, row, (j, n));
                 row += 1;
             }
         }
     }
 
-    /// All rows: as many rows of `x` as stay in cache see all of `W`, a few of its rows at a time.
+    /// All rows: as many rows of `x` as stay in the second-level cache see all of `W`, as many of its rows at a time as
+    /// stay in the first.
     ///
     /// # Safety
     /// The lengths were checked against the extents.
@@ -353,50 +387,27 @@ impl<T: Element> Forward<'_, T> {
     ) where
         S: Simd<T>,
     {
-        // (Rows of `W` that are copied, too, had better see many rows of `x`.)
-        let few = rows * self.inputs <= NEAR_X_BYTES / size_of::<T>();
-        let long = self.inputs > COLUMNS || !self.memory.is_null();
-        if S::REGISTERS >= 32 || G > 2 || few || long {
-            // SAFETY: by contract.
-            return unsafe { self.part::<S, R, C, ALONE, G>(s, rows, (0, self.outputs), X_BYTES) };
-        }
-        let most = (W_BYTES / size_of::<T>() / self.inputs.max(1)).max(C) / C * C;
-        let mut j = 0;
-        while j < self.outputs {
-            let end = j + most.min(self.outputs - j);
-            // SAFETY: by contract; end <= outputs.
-            unsafe { self.part::<S, R, C, ALONE, G>(s, rows, (j, end), NEAR_X_BYTES) };
-            j = end;
-        }
-    }
-
-    /// Rows `first .. last` of `W`: as many bytes of `x` see all of them, a few at a time.
-    ///
-    /// # Safety
-    /// As [`Self::all`]; they are inside.
-    #[inline(always)]
-    unsafe fn part<S, const R: usize, const C: usize, const ALONE: usize, const G: usize>(
-        self,
-        s: S,
-        rows: usize,
-        (first, last): (usize, usize),
-        bytes: usize,
-    ) where
-        S: Simd<T>,
-    {
-        let most = (bytes / size_of::<T>() / self.inputs.max(1) / R).max(2) * R;
+        // Rows that fit, a multiple of so many. (Small products are spared the division.)
+        let fit = |bytes: usize, rows: usize, multiple: usize| {
+            let room = bytes / size_of::<T>();
+            let all = rows * self.inputs <= room;
+            if all { rows } else { room / self.inputs.max(1) / multiple * multiple }
+        };
+        let most = fit(X_BYTES, rows, R).max(2 * R);
+        let tiles = if CACHES { (fit(W_BYTES, self.outputs, C) / C).max(1) } else { 1 };
         let mut row = 0;
         while row < rows {
             let end = row + most.min(rows - row);
-            let mut j = first;
-            // SAFETY: end <= rows; j + C <= last, then j < last.
+            let mut j = 0;
+            // SAFETY: end <= rows; j + n * C <= outputs, then j < outputs.
             unsafe {
-                while j + C <= last {
-                    self.rows::<S, R, C, G>(s, (row, end), j);
-                    j += C;
+                while j + C <= self.outputs {
+                    let n = tiles.min((self.outputs - j) / C);
+                    self.rows::<S, R, C, G>(s, (row, end), (j, n));
+                    j += n * C;
                 }
-                while j < last {
-                    self.rows::<S, ALONE, 1, G>(s, (row, end), j);
+                while j < self.outputs {
+                    self.rows::<S, ALONE, 1, G>(s, (row, end), (j, 1));
                     j += 1;
                 }
             }
@@ -408,11 +419,8 @@ impl<T: Element> Forward<'_, T> {
 /// Bytes of `x` that are gone through for each few rows of `W`.
 const X_BYTES: usize = 512 << 10;
 
-/// The same for tiles of few rows of `W`: they stay in the first-level cache.
-const NEAR_X_BYTES: usize = 24 << 10;
-
-/// Bytes of `W` that go by then for all of `x`, from the second-level cache.
-const W_BYTES: usize = 512 << 10;
+/// Bytes of these rows of `W`: most of a first-level cache.
+const W_BYTES: usize = 24 << 10;
 
 /// Tiles whose sums are held between some columns and the next.
 const HELD: usize = if CACHES { 8 } else { 1 };
