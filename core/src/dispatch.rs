@@ -108,6 +108,10 @@ dispatch! {
         = kernel::few::grad_few;
     unsafe fn moments_few(row: &Row<T>)
         = kernel::few::moments_few;
+    unsafe fn grad_narrow(row: &Row<T>)
+        = kernel::narrow::grad_narrow;
+    unsafe fn moments_narrow(row: &Row<T>)
+        = kernel::narrow::moments_narrow;
     unsafe fn run_momentum(c: &MomentumCoeffs<T>, arrays: MomentumArrays<T>, run: &Run<T>) -> Result<(), usize>
         = kernel::rule::run_momentum;
     unsafe fn run_rmsprop(c: &RmspropCoeffs<T>, arrays: RmspropArrays<T>, run: &Run<T>) -> Result<(), usize>

@@ -8,6 +8,7 @@ pub(crate) mod forward;
 pub(crate) mod fused;
 pub(crate) mod input_grad;
 pub(crate) mod moments;
+pub(crate) mod narrow;
 pub(crate) mod norms;
 pub(crate) mod outer;
 pub(crate) mod pack;

@@ -11,7 +11,7 @@
 
 use super::deep;
 use super::row::{Row, Rows, Shape, ahead_from};
-use super::sweep::{self, RowKernel, sweep};
+use super::sweep::{self, RowKernel, Way, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
 use crate::{Batch, Dims, Element, Error, Fold, Isa};
@@ -141,8 +141,12 @@ impl<T: Copy> GradKernel<T> {
 impl<T: Element> RowKernel<T> for GradKernel<T> {
     const RESTS: usize = 128;
 
-    fn rows(&self, shape: &Shape, _src: &Source<T>, few: bool, left: usize) -> Rows {
-        if few { Rows::Few(left) } else { shape.grad_rows(left) }
+    fn rows(&self, shape: &Shape, _src: &Source<T>, way: Way, left: usize) -> Rows {
+        match way {
+            Way::Few => Rows::Few(left),
+            Way::Narrow => Rows::Narrow(left),
+            Way::Tiles => shape.grad_rows(left),
+        }
     }
 
     fn most_columns(&self, _rows: usize) -> usize {
@@ -187,12 +191,13 @@ impl<T: Copy, const SEQUENCE: bool> MomentsKernel<T, SEQUENCE> {
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
     const RESTS: usize = 32;
 
-    fn rows(&self, shape: &Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
-        match SEQUENCE {
-            true if few => Rows::Single(left),
-            false if few => Rows::Few(left),
-            true => shape.sequence_rows(src.steps, left),
-            false => shape.moments_rows(left),
+    fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows {
+        match (SEQUENCE, way) {
+            (true, Way::Few) => Rows::Single(left),
+            (true, _) => shape.sequence_rows(src.steps, left),
+            (false, Way::Few) => Rows::Few(left),
+            (false, Way::Narrow) => Rows::Narrow(left),
+            (false, Way::Tiles) => shape.moments_rows(left),
         }
     }
 

@@ -58,6 +58,8 @@ pub(crate) enum Rows {
     Single(usize),
     /// The same, of at most [`FEW`](super::few::FEW) `(b, t)`, whose `x` is where it was.
     Few(usize),
+    /// All of a small layer, of no more columns than a vector has.
+    Narrow(usize),
 }
 
 impl Rows {
@@ -69,7 +71,7 @@ impl Rows {
     /// How many.
     pub(crate) fn count(self) -> usize {
         match self {
-            Rows::Tile(n) | Rows::Single(n) | Rows::Few(n) => n,
+            Rows::Tile(n) | Rows::Single(n) | Rows::Few(n) | Rows::Narrow(n) => n,
         }
     }
 }
@@ -351,14 +353,20 @@ impl<T: Element> Row<T> {
         self.ahead_stride = stride;
     }
 
-    /// Sums `grad` into the output.
+    /// Sums `grad` into the output. (Nothing that is for caches is linked where there are none.)
     ///
     /// # Safety
     /// As [`grad_row`].
     #[inline]
     pub(crate) unsafe fn grad(&self, isa: Isa) {
         // SAFETY: by contract.
-        unsafe { if self.is_few() { T::grad_few(isa, self) } else { T::grad_row(isa, self) } }
+        unsafe {
+            match self.rows {
+                Rows::Few(_) if CACHES => T::grad_few(isa, self),
+                Rows::Narrow(_) if CACHES => T::grad_narrow(isa, self),
+                _ => T::grad_row(isa, self),
+            }
+        }
     }
 
     /// Sums `moments` into both outputs.
@@ -369,17 +377,13 @@ impl<T: Element> Row<T> {
     pub(crate) unsafe fn moments<const SEQUENCE: bool>(&self, isa: Isa) {
         // SAFETY: by contract.
         unsafe {
-            match SEQUENCE {
-                true => T::sequence_row(isa, self),
-                false if self.is_few() => T::moments_few(isa, self),
-                false => T::moments_row(isa, self),
+            match self.rows {
+                _ if SEQUENCE => T::sequence_row(isa, self),
+                Rows::Few(_) if CACHES => T::moments_few(isa, self),
+                Rows::Narrow(_) if CACHES => T::moments_narrow(isa, self),
+                _ => T::moments_row(isa, self),
             }
         }
-    }
-
-    /// Whether [`super::few`] is for it. (Nothing of that is linked where nothing is few.)
-    fn is_few(&self) -> bool {
-        CACHES && matches!(self.rows, Rows::Few(_))
     }
 
     /// Prefetches what will be needed after the tile at row `r` and column `c`.

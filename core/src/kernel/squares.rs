@@ -7,7 +7,7 @@ use core::mem::MaybeUninit;
 
 use super::moments::source;
 use super::row::{Row, Rows, Shape};
-use super::sweep::{CACHES, RowKernel, sweep};
+use super::sweep::{CACHES, RowKernel, Way, sweep};
 use super::tile::{Out, Source};
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Batch, Dims, Element, Isa, Start};
@@ -36,7 +36,7 @@ struct SquaresKernel<T> {
 impl<T: Element> RowKernel<T> for SquaresKernel<T> {
     const RESTS: usize = 0;
 
-    fn rows(&self, shape: &Shape, _src: &Source<T>, _few: bool, left: usize) -> Rows {
+    fn rows(&self, shape: &Shape, _src: &Source<T>, _way: Way, left: usize) -> Rows {
         shape.grad_rows(left.min(ROOM / self.out.stride.max(1)))
     }
 

@@ -15,7 +15,7 @@ use super::fused::FusedRow;
 use super::moments::source;
 use super::row::{DEEP, Row, Rows, Shape};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
-use super::sweep::{CACHES, FAR, PAGE, RowKernel, sweep};
+use super::sweep::{CACHES, FAR, PAGE, RowKernel, Way, sweep};
 use super::tile::{Ends, Out, Source};
 use super::update::{NonFinite, Optimizer};
 use crate::dims::check;
@@ -296,11 +296,13 @@ where
 {
     const RESTS: usize = 0;
 
-    fn rows(&self, shape: &Shape, src: &Source<T>, few: bool, left: usize) -> Rows {
+    fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows {
+        let few = way == Way::Few;
         let (depth, long) = (src.depth(), self.stride >= short::<SECOND>(shape));
         match (SECOND, SEQUENCE) {
             _ if self.fused => shape.fused_rows(SECOND, depth, left),
             (_, false) if few => Rows::Few(1),
+            (false, _) | (_, false) if way == Way::Narrow => Rows::Narrow(left),
             (true, _) if few || depth <= SHALLOW && long => Rows::Single(1),
             (false, _) => shape.grad_rows(left),
             (true, false) => shape.moments_rows(left),

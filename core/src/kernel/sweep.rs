@@ -23,7 +23,8 @@ use core::mem::MaybeUninit;
 use core::num::NonZeroUsize;
 
 use super::few::FEW;
-use super::row::{LINE, Row, Rows, Shape};
+use super::narrow::MOST_ROWS;
+use super::row::{LINE, Row, Rows, Shape, TILE_VECS};
 use super::tile::Source;
 use crate::{Dims, Element, Isa};
 
@@ -114,14 +115,25 @@ const fn block_of(depth: usize, steps: usize) -> usize {
     if n == 0 { 1 } else { n }
 }
 
+/// How an output is gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In tiles, as tall as there are rows for.
+    Tiles,
+    /// Row by row: there is little to do for each.
+    Few,
+    /// All at once: there is little to do at all.
+    Narrow,
+}
+
 /// What is done for each row of tiles of an output.
 pub(crate) trait RowKernel<T: Element> {
     /// Whether the output is memory in which sums can rest between blocks of the batch: 0 if not, or else how many
     /// rows of them rather do so every few `(b, t)` than that `x` is copied.
     const RESTS: usize;
 
-    /// Rows of the next row of tiles, with so many left; single ones if there is little to do for each (`few`).
-    fn rows(&self, shape: &Shape, src: &Source<T>, few: bool, left: usize) -> Rows;
+    /// Rows of the next row of tiles, with so many left.
+    fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows;
 
     /// Most columns of a row of tiles of `rows` rows.
     fn most_columns(&self, rows: usize) -> usize;
@@ -166,11 +178,18 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         return unsafe { walk.blocks(scratch, kernel) };
     }
     // Nothing to think about, which may take longer than what there is to do. (Small targets have one way for all.)
+    let vector = shape.panel.get() / TILE_VECS;
+    let narrow = rows <= MOST_ROWS && columns <= vector && shape.registers > 1;
+    let way = match few {
+        true => Way::Few,
+        false if narrow => Way::Narrow,
+        false => Way::Tiles,
+    };
     kernel.block(true, true);
     let mut row = Row::of(src, shape.panel.get());
     let mut j = 0;
     while j < rows {
-        row.rows = kernel.rows(&shape, &src, few, rows - j);
+        row.rows = kernel.rows(&shape, &src, way, rows - j);
         // SAFETY: rows j .. j + count are inside.
         unsafe { cut(isa, &mut row, shape.panel, columns, (j, 0), kernel) };
         j += row.rows.count();
@@ -371,7 +390,7 @@ impl<T: Element> Walk<T> {
         (mut dy, mut room): (*mut T, usize),
         kernel: &K,
     ) -> usize {
-        let tile = |j| kernel.rows(&self.shape, &self.src, false, self.rows - j).count();
+        let tile = |j| kernel.rows(&self.shape, &self.src, Way::Tiles, self.rows - j).count();
         while j < self.rows {
             let rows = tile(j);
             // As many tiles of so many rows as follow each other, and fit.
@@ -404,7 +423,7 @@ impl<T: Element> Walk<T> {
         let mut packed = dy;
         while j < end {
             let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src }.row(j);
-            let next = kernel.rows(&self.shape, &self.src, false, self.rows - j);
+            let next = kernel.rows(&self.shape, &self.src, Way::Tiles, self.rows - j);
             let rows = next.count();
             if let Some(dy) = packed {
                 (src.dy, src.dy_stride, src.dy_row) = (dy, rows, 1);
