@@ -7,8 +7,9 @@
 
 use crate::kernel;
 use crate::kernel::fused::FusedRow;
-use crate::kernel::row::{Row, Shape};
+use crate::kernel::row::Row;
 use crate::kernel::rule::{AdamArrays, MomentumArrays, RmspropArrays, Run};
+use crate::kernel::shape::Shape;
 use crate::kernel::tile::{Ends, Source};
 use crate::simd::REDUCTION_LANES;
 #[cfg(x86_simd)]
@@ -93,7 +94,7 @@ macro_rules! dispatch {
 
 dispatch! {
     unsafe fn shape() -> Shape
-        = kernel::row::shape;
+        = kernel::shape::shape;
     unsafe fn pack_x(src: &Source<T>, i: usize, n: usize, to: *mut T)
         = kernel::pack::x;
     unsafe fn pack_dy(src: &Source<T>, j: usize, rows: usize, tiles: usize, to: *mut T)

@@ -16,6 +16,7 @@ pub(crate) mod reduce;
 pub(crate) mod row;
 pub(crate) mod rule;
 pub(crate) mod sequence;
+pub(crate) mod shape;
 pub(crate) mod squares;
 pub(crate) mod step;
 pub(crate) mod sweep;

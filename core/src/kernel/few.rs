@@ -9,7 +9,8 @@
 //! registers, where no store can change them; how many there are is a constant, since the loops over them would take
 //! longer than what is in them, and so is what the sums start from.
 
-use super::row::{GradTile, MomentsTile, Room, Row, TILE_VECS, Tile, of_rows, tiles_of};
+use super::row::{GradTile, MomentsTile, Row, Tile, of_rows, tiles_of};
+use super::shape::{Room, TILE_VECS};
 use super::tile::{Ends, Source};
 use crate::simd::Simd;
 use crate::{Element, Start};

@@ -10,7 +10,7 @@
 
 use core::mem::MaybeUninit;
 
-use super::row::TILE_VECS;
+use super::shape::TILE_VECS;
 use super::sweep::{CACHES, FAR};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};

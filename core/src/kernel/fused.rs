@@ -12,8 +12,9 @@
 
 use core::mem::MaybeUninit;
 
-use super::row::{Room, Row, Rows, TILE_VECS};
+use super::row::Row;
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Rule};
+use super::shape::{Room, Rows, TILE_VECS};
 use super::tile::{BothSums, Source, Sums, grad_sums, moments_sums, scaled};
 use crate::optim::DecayCoeff;
 use crate::simd::Simd;

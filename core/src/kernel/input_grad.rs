@@ -118,7 +118,7 @@ fn even_parts(rows: usize) -> usize {
 /// The sweep with room to pack on the stack. (Not inlined: small products need not touch so much of it.)
 ///
 /// # Safety
-/// As [`sweep`].
+/// As [`sweep()`].
 #[inline(never)]
 unsafe fn with_panel<T: Element>(
     isa: Isa,

@@ -10,7 +10,8 @@
 //! registers and never stored. `grad` alone is the ordinary matrix product on the same tiles.
 
 use super::deep;
-use super::row::{Row, Rows, Shape, ahead_from};
+use super::row::{Row, ahead_from};
+use super::shape::{Rows, Shape};
 use super::sweep::{self, RowKernel, Way, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;

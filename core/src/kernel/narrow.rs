@@ -3,7 +3,8 @@
 //! Plan: the time goes into what is done beside the sums. The tiles are those of [`super::tile`], as many rows as
 //! there are, up to six, and a single vector, masked; there is nothing around them to find out.
 
-use super::row::{GradTile, MomentsTile, Room, Row, TILE_VECS, Tile, of_rows};
+use super::row::{GradTile, MomentsTile, Row, Tile, of_rows};
+use super::shape::{Room, TILE_VECS};
 use super::tile::Source;
 use crate::Element;
 use crate::simd::Simd;

@@ -1,152 +1,15 @@
 //! A row of register tiles: what [`super::sweep`] hands over at a time.
 //!
 //! Plan: full tiles first, each reading its panel of `x`; then what is left of the columns in single
-//! vectors, the last one masked. A row of tiles has as many rows as its kind and ISA like ([`Shape`]), or
-//! one, for what is left over below and for small batches.
-
-use core::num::NonZeroUsize;
+//! vectors, the last one masked. A row of tiles has as many rows as its kind and ISA like ([`super::shape`]), or as are
+//! left over below; if those are one to three its tiles are wider, for as many sums at a time.
 
 use super::sequence::sequence_tile;
+use super::shape::{LOW, Room, Rows};
 use super::sweep::{CACHES, FAR};
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
 use crate::{Element, Isa, Start};
-
-/// The sizes that a sweep needs to know of the tiles of an ISA.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Columns of a panel: the width of a tile.
-    pub panel: NonZeroUsize,
-    /// Rows of a tile of `grad`, and of lower ones for what is left over.
-    pub grad: [usize; 3],
-    /// Rows of a tile of `moments`.
-    pub moments: usize,
-    /// Rows of a tile of the `moments` of sequences, of long ones first.
-    pub sequence: [usize; 2],
-    /// Steps from which on sequences are long: all of the sums in memory can wait while an example is gone through.
-    pub long: usize,
-    /// Registers that hold a vector.
-    pub registers: usize,
-}
-
-/// Vectors side by side in a tile, where there are vectors.
-pub(crate) const TILE_VECS: usize = 2;
-
-/// The sizes of the tiles of `S`.
-///
-/// # Safety
-/// None; dispatched functions are unsafe all alike.
-#[inline(always)]
-pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
-    let (vecs, grad, moments, sequence, long) = match Room::of::<T, S>() {
-        Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, [12, 4], 16),
-        Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, [6, 4], 0),
-        Room::Emulated => (TILE_VECS, [1, 1, 1], 1, [1, 1], 0),
-        Room::Scalars32 => (4, [2, 2, 1], 2, [2, 2], 0),
-        Room::Software => (1, [1, 1, 1], 1, [1, 1], 0),
-    };
-    let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
-    Shape { panel, grad, moments, sequence, long, registers: S::REGISTERS }
-}
-
-/// How many rows the next row of tiles has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rows {
-    /// Those of one tile, as many as [`Shape`] says.
-    Tile(usize),
-    /// One after the other.
-    Single(usize),
-    /// The same, of at most [`FEW`](super::few::FEW) `(b, t)`, whose `x` is where it was.
-    Few(usize),
-    /// All of a small layer, of no more columns than a vector has.
-    Narrow(usize),
-}
-
-impl Rows {
-    /// `rows` in a tile if so many are left, or what is left one by one.
-    fn of(rows: usize, left: usize) -> Self {
-        if left < rows { Rows::Single(left) } else { Rows::Tile(rows) }
-    }
-
-    /// How many.
-    pub(crate) fn count(self) -> usize {
-        match self {
-            Rows::Tile(n) | Rows::Single(n) | Rows::Few(n) | Rows::Narrow(n) => n,
-        }
-    }
-}
-
-/// Single rows that are gone through at a time, where it is for the kernel to say.
-const SINGLES: usize = 4;
-
-impl Shape {
-    /// Rows of `grad`, with so many left.
-    pub(crate) fn grad_rows(&self, left: usize) -> Rows {
-        let [tall, rows, rest] = self.grad;
-        match left {
-            _ if left >= tall => Rows::Tile(tall),
-            _ if left >= rows && left != 2 * rest => Rows::Tile(rows),
-            _ => Rows::of(rest, left),
-        }
-    }
-
-    /// Rows of `moments`, with so many left.
-    pub(crate) fn moments_rows(&self, left: usize) -> Rows {
-        Rows::of(self.moments, left)
-    }
-
-    /// Rows of the `moments` of sequences of so many steps, with so many left.
-    pub(crate) fn sequence_rows(&self, steps: usize, left: usize) -> Rows {
-        let [tall, rows] = self.sequence;
-        // (Lower tiles if they leave fewer rows over.)
-        let over = |left: usize| left % rows.max(1);
-        let lower = left < 2 * tall && over(left) < over(left.wrapping_sub(tall));
-        if steps >= self.long && left >= tall && !lower {
-            Rows::Tile(tall)
-        } else {
-            Rows::of(rows, left)
-        }
-    }
-
-    /// Rows of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each update that runs
-    /// beside its sums (or for each two without `second`), or else they are single.
-    pub(crate) fn fused_rows(&self, second: bool, depth: usize, left: usize) -> Rows {
-        let [tall, rows, _] = self.grad;
-        match second {
-            true if depth < TILE_VECS * self.moments => Rows::Single(left.min(SINGLES)),
-            true => Rows::of(self.moments, left),
-            false if depth < tall => Rows::Single(left.min(SINGLES)),
-            false if left >= tall && depth >= TILE_VECS * tall => Rows::Tile(tall),
-            false => Rows::of(rows, left),
-        }
-    }
-}
-
-/// What there is room for in registers. [`shape`], the `_row` functions below and [`super::fused`] say the
-/// sizes of tiles for each.
-pub(super) enum Room {
-    Vectors32,
-    Vectors16,
-    /// Vectors whose fused multiply-add is a call, which leaves nothing in registers.
-    Emulated,
-    /// One element a register, as on a Cortex-M4F.
-    Scalars32,
-    /// Floating point in software: larger tiles would only be larger.
-    Software,
-}
-
-impl Room {
-    #[inline(always)]
-    pub(super) const fn of<T: Element, S: Simd<T>>() -> Self {
-        match (S::LANES, S::REGISTERS) {
-            (1, 32) => Room::Scalars32,
-            (1, _) => Room::Software,
-            (_, 32) => Room::Vectors32,
-            (_, 1) => Room::Emulated,
-            _ => Room::Vectors16,
-        }
-    }
-}
 
 /// A row of tiles.
 #[derive(Clone, Copy)]
@@ -177,6 +40,9 @@ pub(super) trait Tile<T: Element> {
     /// Whether elements of `dy` may lie apart, as they do for the input gradient.
     const APART: bool;
 
+    /// Whether registers hold one row of so many as 8 vectors.
+    const WIDE: bool;
+
     /// The tile at that row and column.
     ///
     /// # Safety
@@ -197,29 +63,29 @@ pub(super) trait Tile<T: Element> {
         S: Simd<T>;
 }
 
-/// The tiles of row `r`, four vectors wide, as many as fit; how many columns they are.
+/// The tiles of `ROWS` rows from `r` and of columns from `c` on, `VECS` vectors wide, as many as fit; the first column
+/// behind them.
 ///
 /// # Safety
 /// As [`tiles_of`]; panels lie side by side.
 #[inline(always)]
-unsafe fn wide_tiles<T, S, K, const WEIGHTED: bool>(
+unsafe fn wide_tiles<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
     s: S,
     row: &Row<T>,
     src: Source<T>,
-    r: usize,
+    (r, mut c): (usize, usize),
 ) -> usize
 where
     T: Element,
     S: Simd<T>,
     K: Tile<T>,
 {
-    let width = 4 * S::LANES;
-    let mut c = 0;
+    let width = VECS * S::LANES;
     // SAFETY: c + width <= columns.
     unsafe {
         while c + width <= row.columns {
-            row.fetch_ahead::<S, 1>(s, (r, c), width);
-            K::tile::<S, 1, 4, false, WEIGHTED>(s, src.columns(c), width, row, (r, c));
+            row.fetch_ahead::<S, ROWS>(s, (r, c), width);
+            K::tile::<S, ROWS, VECS, false, WEIGHTED>(s, src.columns(c), width, row, (r, c));
             c += width;
         }
     }
@@ -245,9 +111,16 @@ pub(super) unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, con
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
-        if ROWS == 1 && VECS == 2 && row.panel_stride == panel {
-            // Panels lie side by side: a single row is wide instead.
-            c = wide_tiles::<T, S, K, WEIGHTED>(s, row, src, r);
+        if ROWS <= LOW && VECS == 2 && row.panel_stride == panel {
+            // Panels lie side by side: a few rows are wide instead, for more sums at a time. (A vector of a whole
+            // line of the cache takes as long to load as two products.)
+            let narrow = S::LANES * size_of::<T>() < LINE && S::REGISTERS > 8;
+            if ROWS == 1 && K::WIDE && narrow {
+                c = wide_tiles::<T, S, K, ROWS, 8, WEIGHTED>(s, row, src, (r, c));
+            }
+            if ROWS == 1 || ROWS * 4 + 4 < S::REGISTERS {
+                c = wide_tiles::<T, S, K, ROWS, 4, WEIGHTED>(s, row, src, (r, c));
+            }
             src = src.columns(c);
         }
         // Sums that are resumed are wanted at once: those of the next tile are fetched.
@@ -311,13 +184,13 @@ pub(super) const DEEP: usize = 32;
 /// for a fold over `depth`. From afar they take longer than the products of a few `(b, t)`: of both moments, of panels
 /// of more than a line of the cache, or of very few.
 pub(crate) fn ahead_from<T: Element>(isa: Isa, bytes: usize, depth: usize, arrays: usize) -> usize {
-    if !CACHES || depth >= DEEP || bytes < NEAR {
+    if !CACHES || depth >= DEEP || bytes < SMALL {
         return DEEP;
     }
     // SAFETY: it has no conditions.
     let wide = unsafe { T::shape(isa) }.panel.get() * size_of::<T>() > LINE;
     let far = match arrays {
-        _ if wide => NEAR,
+        _ if wide => SMALL,
         1 if depth > 6 => return DEEP,
         1 => 2 * FAR,
         _ => FAR,
@@ -326,7 +199,7 @@ pub(crate) fn ahead_from<T: Element>(isa: Isa, bytes: usize, depth: usize, array
 }
 
 /// Bytes of an output that a second-level cache has no trouble to hold.
-const NEAR: usize = FAR / 4;
+const SMALL: usize = FAR / 4;
 
 impl<T: Element> Row<T> {
     /// The first of what reads `src`; the rest is to be filled in.
@@ -462,6 +335,8 @@ unsafe fn any_tiles<
             Rows::Tile(n) if TALL > 1 && n == TALL => of_rows::<T, S, K, TALL, VECS>(s, row),
             Rows::Tile(n) if ROWS < TALL && n == ROWS => of_rows::<T, S, K, ROWS, VECS>(s, row),
             Rows::Tile(n) if REST > 1 && n == REST => of_rows::<T, S, K, REST, VECS>(s, row),
+            Rows::Tile(3) if REST > LOW => of_rows::<T, S, K, 3, VECS>(s, row),
+            Rows::Tile(2) if REST > LOW => of_rows::<T, S, K, 2, VECS>(s, row),
             _ => of_rows::<T, S, K, 1, VECS>(s, row),
         }
     }
@@ -472,6 +347,7 @@ pub(super) struct GradTile;
 
 impl<T: Element> Tile<T> for GradTile {
     const APART: bool = true;
+    const WIDE: bool = true;
 
     #[inline(always)]
     unsafe fn tile<
@@ -502,6 +378,7 @@ pub(super) struct MomentsTile<const SEQUENCE: bool>;
 
 impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
     const APART: bool = false;
+    const WIDE: bool = false;
 
     #[inline(always)]
     unsafe fn tile<

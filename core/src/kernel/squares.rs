@@ -6,7 +6,8 @@
 use core::mem::MaybeUninit;
 
 use super::moments::source;
-use super::row::{Row, Rows, Shape};
+use super::row::Row;
+use super::shape::{Rows, Shape};
 use super::sweep::{CACHES, RowKernel, Way, sweep};
 use super::tile::{Out, Source};
 use crate::simd::{REDUCTION_LANES, Simd};

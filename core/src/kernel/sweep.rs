@@ -24,7 +24,8 @@ use core::num::NonZeroUsize;
 
 use super::few::FEW;
 use super::narrow::MOST_ROWS;
-use super::row::{LINE, Row, Rows, Shape, TILE_VECS};
+use super::row::{LINE, Row};
+use super::shape::{Rows, Shape, TILE_VECS};
 use super::tile::Source;
 use crate::{Dims, Element, Isa};
 

@@ -1,0 +1,148 @@
+//! The sizes of tiles: how many rows and vectors there is room for in registers, and which tiles the rows of an
+//! output are divided into.
+
+use core::num::NonZeroUsize;
+
+use crate::Element;
+use crate::simd::Simd;
+
+/// The sizes that a sweep needs to know of the tiles of an ISA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Columns of a panel: the width of a tile.
+    pub panel: NonZeroUsize,
+    /// Rows of a tile of `grad`, and of lower ones for what is left over.
+    pub grad: [usize; 3],
+    /// Rows of a tile of `moments`.
+    pub moments: usize,
+    /// Rows of a tile of the `moments` of sequences, of long ones first.
+    pub sequence: [usize; 2],
+    /// Steps from which on sequences are long: all of the sums in memory can wait while an example is gone through.
+    pub long: usize,
+    /// Registers that hold a vector.
+    pub registers: usize,
+}
+
+/// Vectors side by side in a tile, where there are vectors.
+pub(crate) const TILE_VECS: usize = 2;
+
+/// The sizes of the tiles of `S`.
+///
+/// # Safety
+/// None; dispatched functions are unsafe all alike.
+#[inline(always)]
+pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
+    let (vecs, grad, moments, sequence, long) = match Room::of::<T, S>() {
+        Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, [12, 4], 16),
+        Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, [6, 4], 0),
+        Room::Emulated => (TILE_VECS, [1, 1, 1], 1, [1, 1], 0),
+        Room::Scalars32 => (4, [2, 2, 1], 2, [2, 2], 0),
+        Room::Software => (1, [1, 1, 1], 1, [1, 1], 0),
+    };
+    let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
+    Shape { panel, grad, moments, sequence, long, registers: S::REGISTERS }
+}
+
+/// How many rows the next row of tiles has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// Those of one tile, as many as [`Shape`] says.
+    Tile(usize),
+    /// One after the other.
+    Single(usize),
+    /// The same, of at most [`FEW`](super::few::FEW) `(b, t)`, whose `x` is where it was.
+    Few(usize),
+    /// All of a small layer, of no more columns than a vector has.
+    Narrow(usize),
+}
+
+impl Rows {
+    /// `rows` in a tile if so many are left, or what is left one by one.
+    fn of(rows: usize, left: usize) -> Self {
+        if left < rows { Rows::Single(left) } else { Rows::Tile(rows) }
+    }
+
+    /// How many.
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Rows::Tile(n) | Rows::Single(n) | Rows::Few(n) | Rows::Narrow(n) => n,
+        }
+    }
+}
+
+/// Rows that are low, and wide.
+pub(super) const LOW: usize = 3;
+
+/// Single rows that are gone through at a time, where it is for the kernel to say.
+const SINGLES: usize = 4;
+
+impl Shape {
+    /// Rows of `grad`, with so many left.
+    pub(crate) fn grad_rows(&self, left: usize) -> Rows {
+        let [tall, rows, rest] = self.grad;
+        match left {
+            _ if left >= tall => Rows::Tile(tall),
+            _ if left >= rows && left != 2 * rest => Rows::Tile(rows),
+            _ if left >= rest => Rows::Tile(rest),
+            2 | 3 if rest > LOW => Rows::Tile(left),
+            _ => Rows::Single(left),
+        }
+    }
+
+    /// Rows of `moments`, with so many left.
+    pub(crate) fn moments_rows(&self, left: usize) -> Rows {
+        Rows::of(self.moments, left)
+    }
+
+    /// Rows of the `moments` of sequences of so many steps, with so many left.
+    pub(crate) fn sequence_rows(&self, steps: usize, left: usize) -> Rows {
+        let [tall, rows] = self.sequence;
+        // (Lower tiles if they leave fewer rows over.)
+        let over = |left: usize| left % rows.max(1);
+        let lower = left < 2 * tall && over(left) < over(left.wrapping_sub(tall));
+        if steps >= self.long && left >= tall && !lower {
+            Rows::Tile(tall)
+        } else {
+            Rows::of(rows, left)
+        }
+    }
+
+    /// Rows of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each update that runs
+    /// beside its sums (or for each two without `second`), or else they are single.
+    pub(crate) fn fused_rows(&self, second: bool, depth: usize, left: usize) -> Rows {
+        let [tall, rows, _] = self.grad;
+        match second {
+            true if depth < TILE_VECS * self.moments => Rows::Single(left.min(SINGLES)),
+            true => Rows::of(self.moments, left),
+            false if depth < tall => Rows::Single(left.min(SINGLES)),
+            false if left >= tall && depth >= TILE_VECS * tall => Rows::Tile(tall),
+            false => Rows::of(rows, left),
+        }
+    }
+}
+
+/// What there is room for in registers. [`shape`], the `_row` functions below and [`super::fused`] say the
+/// sizes of tiles for each.
+pub(super) enum Room {
+    Vectors32,
+    Vectors16,
+    /// Vectors whose fused multiply-add is a call, which leaves nothing in registers.
+    Emulated,
+    /// One element a register, as on a Cortex-M4F.
+    Scalars32,
+    /// Floating point in software: larger tiles would only be larger.
+    Software,
+}
+
+impl Room {
+    #[inline(always)]
+    pub(super) const fn of<T: Element, S: Simd<T>>() -> Self {
+        match (S::LANES, S::REGISTERS) {
+            (1, 32) => Room::Scalars32,
+            (1, _) => Room::Software,
+            (_, 32) => Room::Vectors32,
+            (_, 1) => Room::Emulated,
+            _ => Room::Vectors16,
+        }
+    }
+}
