@@ -17,6 +17,7 @@ pub(crate) mod row;
 pub(crate) mod rule;
 pub(crate) mod sequence;
 pub(crate) mod shape;
+pub(crate) mod short;
 pub(crate) mod squares;
 pub(crate) mod step;
 pub(crate) mod sweep;

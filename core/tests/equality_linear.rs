@@ -8,7 +8,7 @@ use support::case::{Case, cases, sweep};
 use support::compare::{Place, agree, assert_bits};
 use support::guard::Guarded;
 use support::isas::for_each_isa;
-use support::values::Real;
+use support::values::{Kind, Real};
 use support::{draws, for_both_types};
 
 /// `x [B, T, I]`, weight and bias; the switch for example weights stands for the bias.
@@ -116,6 +116,25 @@ fn forward_many_rows<T: Real>() {
     }
 }
 
+/// Rows of up to more columns than those of which many go side by side: more outputs than are, and fewer, a lone vector
+/// and some, rows of `x` left over.
+fn forward_short_rows<T: Real>() {
+    if cfg!(miri) {
+        return;
+    }
+    for inputs in 0..=70 {
+        for (k, (batch, outputs)) in [(13, 40), (38, 17), (41, 13), (9, 70)].into_iter().enumerate()
+        {
+            let seed = 4 * inputs + k;
+            let mut case = Case::ordinary(Dims::new(batch, outputs, inputs), seed as u64);
+            case.kind = Kind::ALL[seed % Kind::ALL.len()];
+            case.weighted = seed / 2 % 2 == 1;
+            case.fold.start = if seed % 2 == 0 { Start::Fresh } else { Start::Resume };
+            forward_agrees::<T>(case);
+        }
+    }
+}
+
 /// More rows of `dy` than go through a copy of `W` at a time.
 fn input_grad_many_rows<T: Real>() {
     if cfg!(miri) {
@@ -135,15 +154,18 @@ fn input_grad_many_rows<T: Real>() {
 /// added to a -0, the sum shows it.
 fn vanishing_products_keep_their_sign<T: Real>() {
     let (x, weight) = (T::from_bits(1), -T::from_bits(1));
-    // (Of many rows of `x` those of `W` are copied.)
-    for (batch, inputs) in (16..=50).flat_map(|inputs| [(2, inputs), (48, inputs)]) {
-        let dims = Dims::new(batch, 7, inputs);
-        let (x, weight) = (vec![x; batch * inputs], vec![weight; 7 * inputs]);
-        let mut want = vec![T::NEG_ZERO; 7 * batch];
+    // (Of many rows of `x` those of `W` are copied, short ones side by side.)
+    let sizes = [(2, 7), (48, 7), (20, 40)];
+    for ((batch, outputs), inputs) in sizes.into_iter().flat_map(|s| (1..=50).map(move |i| (s, i)))
+    {
+        let dims = Dims::new(batch, outputs, inputs);
+        let (x, weight) = (vec![x; batch * inputs], vec![weight; outputs * inputs]);
+        let mut want = vec![T::NEG_ZERO; outputs * batch];
         reference::forward(dims, &x, &weight, None, Start::Resume, &mut want).expect("lengths fit");
-        assert!(want.iter().all(|y| y.same(T::NEG_ZERO)), "the plain loops keep it: {want:?}");
+        let zero = if inputs < 16 { T::ZERO } else { T::NEG_ZERO }; // lanes without inputs are +0
+        assert!(want.iter().all(|y| y.same(zero)), "the plain loops keep it: {want:?}");
         for_each_isa(|isa| {
-            let mut got = vec![T::NEG_ZERO; 7 * batch];
+            let mut got = vec![T::NEG_ZERO; outputs * batch];
             forward(isa, dims, &x, &weight, None, Start::Resume, &mut got).expect("lengths fit");
             let place = Place { kernel: "forward", isa: isa.name(), case: &dims };
             assert_bits(place, "y", &got, &want);
@@ -158,6 +180,7 @@ for_both_types!(
     forward_tiles,
     forward_long_rows,
     forward_many_rows,
+    forward_short_rows,
     input_grad_many_rows,
     vanishing_products_keep_their_sign
 );

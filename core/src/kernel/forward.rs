@@ -11,6 +11,7 @@
 use core::mem::MaybeUninit;
 
 use super::shape::TILE_VECS;
+use super::short;
 use super::sweep::{CACHES, FAR};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
@@ -48,7 +49,9 @@ pub fn forward<T: Element>(
     check_forward(dims, x, weight, bias, y)?;
     // SAFETY: the lengths were checked.
     unsafe {
-        if copying_pays(isa, dims, weight, y) {
+        if short::pays::<T>(isa, dims, y) {
+            short::with_columns(isa, dims, x, weight, bias, from, y);
+        } else if copying_pays(isa, dims, weight, y) {
             with_copies(isa, dims, x, weight, bias, from, y);
         } else {
             T::forward(isa, dims, x, weight, bias, from, y, core::ptr::null_mut());
@@ -75,21 +78,38 @@ pub(crate) fn check_forward<T>(
 
 /// What the forward product reads and writes.
 #[derive(Clone, Copy)]
-struct Forward<'a, T> {
-    x: *const T,
-    weight: *const T,
-    bias: Option<&'a [T]>,
-    from: Start,
-    y: *mut T,
-    inputs: usize,
-    outputs: usize,
+pub(super) struct Forward<'a, T> {
+    pub(super) x: *const T,
+    pub(super) weight: *const T,
+    pub(super) bias: Option<&'a [T]>,
+    pub(super) from: Start,
+    pub(super) y: *mut T,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
     /// Room for a copy of a few rows of `W`, or null.
-    memory: *mut T,
+    pub(super) memory: *mut T,
     /// One row of `x` against more rows of `W` than the second-level cache holds: they are fetched ahead.
     far: bool,
 }
 
-impl<T: Element> Forward<'_, T> {
+impl<'a, T: Element> Forward<'a, T> {
+    /// What is read and written, lengths checked, and how many rows of `x` there are.
+    pub(super) fn new(
+        dims: Dims,
+        x: &'a [T],
+        weight: &'a [T],
+        bias: Option<&'a [T]>,
+        from: Start,
+        y: &mut [T],
+        memory: *mut T,
+    ) -> Option<(Self, usize)> {
+        let Dims { outputs, inputs, .. } = dims;
+        let rows = y.len().checked_div(outputs)?;
+        let far = CACHES && rows == 1 && size_of_val(weight) >= FAR;
+        let (x, weight, y) = (x.as_ptr(), weight.as_ptr(), y.as_mut_ptr());
+        Some((Forward { x, weight, bias, from, y, inputs, outputs, memory, far }, rows))
+    }
+
     /// Columns `i .. to` of the dot products of `R` rows of `x`, from `row` on, with `C` rows of `W`, from `j` on.
     /// Their sums come from `held` if there are columns before, and go there if more are to come.
     ///
@@ -489,16 +509,12 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     y: &mut [T],
     memory: *mut T,
 ) {
-    let Dims { outputs, inputs, .. } = dims;
-    let Some(rows) = y.len().checked_div(outputs) else { return };
-    let far = CACHES && rows == 1 && size_of_val(weight) >= FAR;
-    let (x, weight, y) = (x.as_ptr(), weight.as_ptr(), y.as_mut_ptr());
-    let job = Forward { x, weight, bias, from, y, inputs, outputs, memory, far };
+    let Some((job, rows)) = Forward::new(dims, x, weight, bias, from, y, memory) else { return };
     // SAFETY: the lengths of x, weight, bias and y were checked against the extents.
     unsafe {
         match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
             // Fewer rows at once are read faster from afar.
-            (32, 1) if far => job.all::<S, 1, 4, 1, 1>(s, rows),
+            (32, 1) if job.far => job.all::<S, 1, 4, 1, 1>(s, rows),
             (32, 1) => job.all::<S, 3, 8, 6, 1>(s, rows),
             (32, 2) => job.all::<S, 3, 4, 3, 2>(s, rows),
             (_, 1) => job.all::<S, 3, 4, 3, 1>(s, rows),
