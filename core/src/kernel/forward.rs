@@ -6,7 +6,7 @@
 //!
 //! Plan: tiles of dot products, `R` rows of `x` against `C` rows of `W`, each with its 16 lanes in one, two or four
 //! vectors; the lanes are added up once at the end of the row. Rows of `W` whose vectors lie across two lines of the
-//! cache are copied first, if there are many rows of `x`.
+//! cache are copied first, if there are many rows of `x`. Short rows go another way ([`super::short`]).
 
 use core::mem::MaybeUninit;
 
@@ -24,7 +24,7 @@ use crate::{Dims, Element, Error, Isa, Start};
 ///   with [`Start::Fresh`].
 ///
 /// Fastest if rows of `weight` are aligned to vectors (64 bytes); if they are not, targets with vectors take 64 KiB of
-/// stack to copy some of them, for 48 rows of `y` and more.
+/// stack to copy some of them, for 48 rows of `y` and more, and for rows of up to 64 columns 8 KiB (`f64`: 16).
 ///
 /// # Errors
 /// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.

@@ -3,8 +3,8 @@
 //! Plan: the time goes into what is done beside the sums. The tiles are those of [`super::tile`], as many rows as
 //! there are, up to six, and a single vector, masked; there is nothing around them to find out.
 
-use super::row::{GradTile, MomentsTile, Row, Tile, of_rows};
-use super::shape::{Room, TILE_VECS};
+use super::row::{GradTile, MomentsTile, Row, Tile};
+use super::shape::Room;
 use super::tile::Source;
 use crate::Element;
 use crate::simd::Simd;
@@ -16,6 +16,7 @@ pub(crate) const MOST_ROWS: usize = 11;
 ///
 /// # Safety
 /// `src` of the row is readable and its output is writable; it has no more columns than a vector, and no weights.
+/// Registers hold several vectors.
 #[inline(always)]
 pub(crate) unsafe fn grad_narrow<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
@@ -45,7 +46,7 @@ unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
                 tiles::<T, S, K, false>(s, row)
             }
             Room::Vectors32 | Room::Vectors16 => tiles::<T, S, K, true>(s, row),
-            _ => of_rows::<T, S, K, 1, TILE_VECS>(s, row),
+            _ => {} // where rows are walked one by one; the sweep does not come here
         }
     }
 }
