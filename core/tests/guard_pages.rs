@@ -93,6 +93,10 @@ fn shapes() -> Vec<Dims> {
     for outputs in [0, 8, 9, 16, 17, 31, 33, 64, 65] {
         shapes.push(Dims { batch: 3, steps: 2, outputs, inputs: 5 });
     }
+    // Of which outputs go side by side in the forward product.
+    for (batch, outputs, inputs) in [(21, 13, 6), (17, 33, 5)] {
+        shapes.push(Dims { batch, steps: 1, outputs, inputs });
+    }
     shapes
 }
 
