@@ -2,12 +2,12 @@
 
 use criterion::{criterion_group, criterion_main};
 use pergrad_bench::case::{self, Bencher};
-use pergrad_bench::layer::{LAYERS, LAYERS_F64, layers};
+use pergrad_bench::layer::{LAYERS, LAYERS_F64, SMALL, layers};
 use pergrad_bench::moments::{bench_grad, bench_moments};
 
 fn grad(c: &mut Bencher) {
     let mut group = c.benchmark_group("grad");
-    for dims in layers(&LAYERS[..10]) {
+    for dims in [layers(&LAYERS[..10]), layers(&SMALL)].concat() {
         bench_grad::<f32>(&mut group, dims);
     }
     for dims in layers(&LAYERS_F64[1..2]) {
@@ -17,7 +17,7 @@ fn grad(c: &mut Bencher) {
 
 fn moments(c: &mut Bencher) {
     let mut group = c.benchmark_group("moments");
-    for dims in layers(&LAYERS) {
+    for dims in [layers(&LAYERS), layers(&SMALL)].concat() {
         bench_moments::<f32>(&mut group, dims);
     }
     for dims in layers(&LAYERS_F64) {

@@ -22,6 +22,11 @@ pub const LAYERS: [Dims; 11] = [
     Dims::new(65_536, 512, 512),
 ];
 
+/// Small layers: short rows, two that have three rows of output (of `x` for the input gradient), and one that fits a few
+/// vectors.
+pub const SMALL: [Dims; 4] =
+    [Dims::new(100, 50, 8), Dims::new(128, 3, 256), Dims::new(3, 256, 256), Dims::new(64, 5, 8)];
+
 /// The layers that are also run in `f64`.
 pub const LAYERS_F64: [Dims; 3] =
     [Dims::new(32, 128, 128), Dims::new(128, 512, 512), Dims::new(16, 1024, 1024)];

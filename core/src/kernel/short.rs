@@ -18,13 +18,13 @@ use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Isa, Start};
 
 /// The most columns.
-pub(super) const COLUMNS: usize = 64;
+const COLUMNS: usize = 64;
 
 /// Most outputs side by side, of any ISA and type.
 const WIDTH: usize = 32;
 
 /// Elements of a copy of so many rows of `W`.
-pub(super) const ROOM: usize = if cfg!(portable_vectors) { COLUMNS * WIDTH } else { 0 };
+const ROOM: usize = if cfg!(portable_vectors) { COLUMNS * WIDTH } else { 0 };
 
 /// Fewer outputs in all are not worth thinking about.
 const LEAST: usize = 128;
@@ -102,7 +102,7 @@ pub(crate) unsafe fn run_forward_short<T: Element, S: Simd<T>>(
 }
 
 /// Some rows of `x` against a copy of `W`.
-struct Tile<'a, T> {
+struct Lanes<'a, T> {
     job: &'a Forward<'a, T>,
     /// The first of the rows of `x`.
     x: *const T,
@@ -125,7 +125,7 @@ macro_rules! add_lanes {
             // SAFETY: by contract of `lane`.
             unsafe {
                 let mut sum = self.$half::<S, R, C>(s, l);
-                // (Lanes without columns are +0, which changes no sum but -0: `sum` sees to that.)
+                // (Lanes without columns are +0, which changes no sum but -0: `columns_tile` sees to that.)
                 if l + $step < self.job.inputs {
                     let more = self.$half::<S, R, C>(s, l + $step);
                     for (sum, more) in sum.iter_mut().zip(more) {
@@ -140,7 +140,7 @@ macro_rules! add_lanes {
     };
 }
 
-impl<T: Element> Tile<'_, T> {
+impl<T: Element> Lanes<'_, T> {
     /// Lane `l` of `R` rows of `x` and `C` vectors of outputs.
     ///
     /// # Safety
@@ -218,7 +218,7 @@ impl<T: Element> Forward<'_, T> {
         // SAFETY: by contract; vectors are whole, or masked at the last output.
         unsafe {
             let x = self.x.add(row * self.inputs);
-            let sums = Tile { job: self, x, w: self.memory }.all_lanes::<S, R, C>(s, 0);
+            let sums = Lanes { job: self, x, w: self.memory }.all_lanes::<S, R, C>(s, 0);
             let absent = self.inputs < REDUCTION_LANES;
             for (c, sums) in sums.into_iter().enumerate() {
                 let j = j + c * S::LANES;
