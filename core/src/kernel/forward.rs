@@ -383,7 +383,7 @@ impl<'a, T: Element> Forward<'a, T> {
                 self.tiles::<S, R, C, G>(s, copied, row, (j, n));
                 row += R;
             }
-            if R > 2 && row + 2 <= end {
+            while R > 2 && row + 2 <= end {
                 self.tiles::<S, 2, C, G>(s, false, row, (j, n));
                 row += 2;
             }
@@ -400,7 +400,14 @@ impl<'a, T: Element> Forward<'a, T> {
     /// # Safety
     /// The lengths were checked against the extents.
     #[inline(always)]
-    unsafe fn all<S, const R: usize, const C: usize, const ALONE: usize, const G: usize>(
+    unsafe fn all<
+        S,
+        const R: usize,
+        const C: usize,
+        const HALF: usize,
+        const ALONE: usize,
+        const G: usize,
+    >(
         self,
         s: S,
         rows: usize,
@@ -425,6 +432,10 @@ impl<'a, T: Element> Forward<'a, T> {
                     let n = tiles.min((self.outputs - j) / C);
                     self.rows::<S, R, C, G>(s, (row, end), (j, n));
                     j += n * C;
+                }
+                if HALF > 1 && j + HALF <= self.outputs {
+                    self.rows::<S, R, HALF, G>(s, (row, end), (j, 1));
+                    j += HALF;
                 }
                 while j < self.outputs {
                     self.rows::<S, ALONE, 1, G>(s, (row, end), (j, 1));
@@ -514,13 +525,13 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     unsafe {
         match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
             // Fewer rows at once are read faster from afar.
-            (32, 1) if job.far => job.all::<S, 1, 4, 1, 1>(s, rows),
-            (32, 1) => job.all::<S, 3, 8, 6, 1>(s, rows),
-            (32, 2) => job.all::<S, 3, 4, 3, 2>(s, rows),
-            (_, 1) => job.all::<S, 3, 4, 3, 1>(s, rows),
-            (_, 2) => job.all::<S, 2, 3, 2, 2>(s, rows),
-            (_, 4) => job.all::<S, 1, 3, 1, 4>(s, rows),
-            _ => job.all::<S, 1, 1, 1, REDUCTION_LANES>(s, rows),
+            (32, 1) if job.far => job.all::<S, 1, 4, 1, 1, 1>(s, rows),
+            (32, 1) => job.all::<S, 3, 8, 4, 6, 1>(s, rows),
+            (32, 2) => job.all::<S, 3, 4, 2, 3, 2>(s, rows),
+            (_, 1) => job.all::<S, 3, 4, 1, 3, 1>(s, rows),
+            (_, 2) => job.all::<S, 2, 3, 1, 2, 2>(s, rows),
+            (_, 4) => job.all::<S, 1, 3, 1, 1, 4>(s, rows),
+            _ => job.all::<S, 1, 1, 1, 1, REDUCTION_LANES>(s, rows),
         }
     }
 }
