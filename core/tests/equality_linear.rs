@@ -67,7 +67,7 @@ fn forward_tiles<T: Real>() {
     let like = Case::ordinary(Dims::new(0, 0, 0), 1);
     for batch in 0..=9 {
         for outputs in 0..=14 {
-            for inputs in [5, 16, 21, 40] {
+            for inputs in [5, 16, 21, 40, 70] {
                 forward_agrees::<T>(Case { dims: Dims::new(batch, outputs, inputs), ..like });
             }
         }

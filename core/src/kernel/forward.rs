@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Plan: tiles of dot products, `R` rows of `x` against `C` rows of `W`, each with its 16 lanes in one, two or four
-//! vectors; the lanes are added up once at the end of the row. Rows of `W` whose vectors lie across two lines of the
+//! vectors; the lanes are added up once at the end of the row. What is left over of `W` goes in tiles of fewer rows, and of
+//! more of `x`. Rows of `W` whose vectors lie across two lines of the
 //! cache are copied first, if there are many rows of `x`. Short rows go another way ([`super::short`]).
 
 use core::mem::MaybeUninit;
@@ -437,6 +438,11 @@ impl<'a, T: Element> Forward<'a, T> {
                     self.rows::<S, R, HALF, G>(s, (row, end), (j, 1));
                     j += HALF;
                 }
+                // (Of short rows what takes the time is to add up the lanes, which those of one row of `W` share.)
+                if HALF > 2 && self.inputs > SHORT && j + 2 <= self.outputs {
+                    self.rows::<S, ALONE, 2, G>(s, (row, end), (j, 1));
+                    j += 2;
+                }
                 while j < self.outputs {
                     self.rows::<S, ALONE, 1, G>(s, (row, end), (j, 1));
                     j += 1;
@@ -446,6 +452,9 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 }
+
+/// Columns up to which rows are short.
+const SHORT: usize = 64;
 
 /// Bytes of `x` that are gone through for each few rows of `W`.
 const X_BYTES: usize = 512 << 10;
