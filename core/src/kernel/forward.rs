@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Plan: tiles of dot products, `R` rows of `x` against `C` rows of `W`, each with its 16 lanes in one, two or four
-//! vectors; the lanes are added up once at the end of the row. What is left over of `W` goes in tiles of fewer rows, and of
-//! more of `x`. Rows of `W` whose vectors lie across two lines of the
-//! cache are copied first, if there are many rows of `x`. Short rows go another way ([`super::short`]).
+//! vectors; the lanes are added up once at the end of the row. What is left over of `W` goes in tiles of fewer rows, and
+//! of more of `x`. Rows of `W` whose vectors lie across two lines of the cache are copied first, if there are many rows
+//! of `x`. Short rows go another way ([`super::short`]).
 
 use core::mem::MaybeUninit;
 
