@@ -396,7 +396,7 @@ impl<'a, T: Element> Forward<'a, T> {
     }
 
     /// All rows: as many rows of `x` as stay in the second-level cache see all of `W`, as many of its rows at a time as
-    /// stay in the first.
+    /// stay in the first. Tiles are `R` by `C`; of what is left over of `W`, `R` by `HALF`, and `ALONE` by one.
     ///
     /// # Safety
     /// The lengths were checked against the extents.
@@ -439,7 +439,7 @@ impl<'a, T: Element> Forward<'a, T> {
                     j += HALF;
                 }
                 // (Of short rows what takes the time is to add up the lanes, which those of one row of `W` share.)
-                if HALF > 2 && self.inputs > SHORT && j + 2 <= self.outputs {
+                if HALF > 2 && self.inputs > short::COLUMNS && j + 2 <= self.outputs {
                     self.rows::<S, ALONE, 2, G>(s, (row, end), (j, 1));
                     j += 2;
                 }
@@ -452,9 +452,6 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 }
-
-/// Columns up to which rows are short.
-const SHORT: usize = 64;
 
 /// Bytes of `x` that are gone through for each few rows of `W`.
 const X_BYTES: usize = 512 << 10;

@@ -121,8 +121,8 @@ impl Shape {
     }
 }
 
-/// What there is room for in registers. [`shape`], the `_row` functions below and [`super::fused`] say the
-/// sizes of tiles for each.
+/// What there is room for in registers. [`shape`], the functions of [`super::row`] and [`super::fused`] say
+/// the sizes of tiles for each.
 pub(super) enum Room {
     Vectors32,
     Vectors16,

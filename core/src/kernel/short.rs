@@ -17,8 +17,8 @@ use super::tile::Sums;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Isa, Start};
 
-/// The most columns.
-const COLUMNS: usize = 64;
+/// The most columns of rows that are short.
+pub(super) const COLUMNS: usize = 64;
 
 /// Most outputs side by side, of any ISA and type.
 const WIDTH: usize = 32;
