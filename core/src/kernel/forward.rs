@@ -430,7 +430,7 @@ impl<'a, T: Element> Forward<'a, T> {
             // SAFETY: end <= rows; j + n * C <= outputs, then j < outputs.
             unsafe {
                 while j + C <= self.outputs {
-                    let n = tiles.min((self.outputs - j) / C);
+                    let n = if CACHES { tiles.min((self.outputs - j) / C) } else { 1 };
                     self.rows::<S, R, C, G>(s, (row, end), (j, n));
                     j += n * C;
                 }
@@ -443,7 +443,7 @@ impl<'a, T: Element> Forward<'a, T> {
                     self.rows::<S, ALONE, 2, G>(s, (row, end), (j, 1));
                     j += 2;
                 }
-                while j < self.outputs {
+                while C > 1 && j < self.outputs {
                     self.rows::<S, ALONE, 1, G>(s, (row, end), (j, 1));
                     j += 1;
                 }
