@@ -6,6 +6,7 @@
 //! and the list at the end is all the kernels there are.
 
 use crate::kernel;
+use crate::kernel::forward::Forward;
 use crate::kernel::fused::FusedRow;
 use crate::kernel::row::Row;
 use crate::kernel::rule::{AdamArrays, MomentumArrays, RmspropArrays, Run};
@@ -131,7 +132,7 @@ dispatch! {
         = kernel::bias::run_moments;
     unsafe fn forward(dims: Dims, x: &[T], weight: &[T], bias: Option<&[T]>, from: Start, y: &mut [T], memory: *mut T)
         = kernel::forward::run_forward;
-    unsafe fn forward_short(dims: Dims, x: &[T], weight: &[T], bias: Option<&[T]>, from: Start, y: &mut [T], memory: *mut T)
+    unsafe fn forward_short(job: &Forward<'_, T>, rows: usize)
         = kernel::short::run_forward_short;
     unsafe fn per_example_grad(batch: &Batch<'_, T>, out: &mut [T])
         = kernel::outer::run_per_example_grad;

@@ -11,7 +11,6 @@
 
 use core::mem::MaybeUninit;
 
-use super::shape::TILE_VECS;
 use super::short;
 use super::sweep::{CACHES, FAR};
 use crate::dims::check;
@@ -79,7 +78,7 @@ pub(crate) fn check_forward<T>(
 
 /// What the forward product reads and writes.
 #[derive(Clone, Copy)]
-pub(super) struct Forward<'a, T> {
+pub struct Forward<'a, T> {
     pub(super) x: *const T,
     pub(super) weight: *const T,
     pub(super) bias: Option<&'a [T]>,
@@ -320,9 +319,8 @@ impl<'a, T: Element> Forward<'a, T> {
         unsafe {
             if copied {
                 for k in 0..n {
-                    let memory = self.memory.add(k * self.copy_len(C));
-                    let job = Forward { memory, ..self };
-                    job.tile::<S, R, C, G, true>(s, (row, j + k * C), all, nowhere);
+                    let at = (row, j + k * C);
+                    self.at_copy(k * C).tile::<S, R, C, G, true>(s, at, all, nowhere);
                 }
             } else {
                 for k in 0..n {
@@ -330,6 +328,12 @@ impl<'a, T: Element> Forward<'a, T> {
                 }
             }
         }
+    }
+
+    /// The same, where the copies of so many rows of `W` end.
+    #[inline(always)]
+    fn at_copy(self, rows: usize) -> Self {
+        Forward { memory: self.memory.wrapping_add(self.copy_len(rows)), ..self }
     }
 
     /// Elements of a copy of so many rows of `W`.
@@ -356,12 +360,8 @@ impl<'a, T: Element> Forward<'a, T> {
         unsafe {
             let room = C > 1 && R > 1 && self.copy_len(n * C) <= COPIES / size_of::<T>();
             let copied = CACHES && room && !self.memory.is_null() && end - first >= MANY;
-            if copied {
-                let mut job = self;
-                for k in 0..n {
-                    job.copy::<S, C, G>(s, j + k * C);
-                    job.memory = job.memory.add(self.copy_len(C));
-                }
+            for k in 0..if copied { n } else { 0 } {
+                self.at_copy(k * C).copy::<S, C, G>(s, j + k * C);
             }
             let mut held = MaybeUninit::<[[[[S::V; G]; C]; R]; HELD]>::uninit();
             let held = held.as_mut_ptr().cast::<[[[S::V; G]; C]; R]>();
@@ -485,10 +485,10 @@ fn copying_pays<T: Element>(isa: Isa, dims: Dims, weight: &[T], y: &[T]) -> bool
     }
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
-    let vector = shape.panel.get() / TILE_VECS * size_of::<T>();
+    let vector = shape.lanes() * size_of::<T>();
     let row = dims.inputs * size_of::<T>();
     let aligned = row.is_multiple_of(vector) && weight.as_ptr().addr().is_multiple_of(vector);
-    shape.registers > 1 && !aligned
+    shape.holds_sums() && !aligned
 }
 
 /// The forward product with room for copies. (Not inlined: small products need not touch so much of the stack.)

@@ -77,6 +77,16 @@ pub(super) const LOW: usize = 3;
 const SINGLES: usize = 4;
 
 impl Shape {
+    /// Elements of a vector, where there are vectors: a power of two.
+    pub(crate) fn lanes(&self) -> usize {
+        self.panel.get() / TILE_VECS
+    }
+
+    /// Whether registers hold the sums of several vectors.
+    pub(crate) fn holds_sums(&self) -> bool {
+        self.registers > 1
+    }
+
     /// Rows of `grad`, with so many left.
     pub(crate) fn grad_rows(&self, left: usize) -> Rows {
         let [tall, rows, rest] = self.grad;

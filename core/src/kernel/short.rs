@@ -12,7 +12,8 @@
 use core::mem::MaybeUninit;
 
 use super::forward::Forward;
-use super::shape::{Room, TILE_VECS};
+use super::shape::Room;
+use super::sweep::CACHES;
 use super::tile::Sums;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Isa, Start};
@@ -24,7 +25,7 @@ pub(super) const COLUMNS: usize = 64;
 const WIDTH: usize = 32;
 
 /// Elements of a copy of so many rows of `W`.
-const ROOM: usize = if cfg!(portable_vectors) { COLUMNS * WIDTH } else { 0 };
+const ROOM: usize = if CACHES { COLUMNS * WIDTH } else { 0 };
 
 /// Fewer outputs in all are not worth thinking about.
 const LEAST: usize = 128;
@@ -42,8 +43,8 @@ pub(super) fn pays<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> bool {
     }
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
-    // A power of two. (Divisions take longer than small products.)
-    let lanes = shape.panel.get() / TILE_VECS;
+    // (Shifts: divisions take longer than small products.)
+    let lanes = shape.lanes();
     let vectors = (outputs + lanes - 1) >> lanes.trailing_zeros();
     let groups = REDUCTION_LANES >> lanes.trailing_zeros();
     let (output, columns) = if groups == 1 { (11, 3 * inputs) } else { (8, inputs * 9 / 4) };
@@ -51,7 +52,7 @@ pub(super) fn pays<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> bool {
     let side_by_side = (2 * vectors + vectors % 2).saturating_mul(16 + columns) / 2;
     let copy = vectors.saturating_mul(3 * lanes * inputs).saturating_add(CALL);
     let gain = dots.saturating_sub(side_by_side).saturating_mul(y.len());
-    shape.registers > 1 && gain > copy.saturating_mul(outputs)
+    shape.holds_sums() && gain > copy.saturating_mul(outputs)
 }
 
 /// A copy of some rows of `W`, aligned to cache lines.
@@ -73,31 +74,10 @@ pub(super) unsafe fn with_columns<T: Element>(
     y: &mut [T],
 ) {
     let mut columns = Columns([const { MaybeUninit::<T>::uninit() }; ROOM]);
-    // SAFETY: by contract.
-    unsafe {
-        T::forward_short(isa, dims, x, weight, bias, from, y, columns.0.as_mut_ptr().cast());
-    }
-}
-
-/// The loops of [`crate::forward()`] for short rows.
-///
-/// # Safety
-/// Its lengths were checked, and [`pays`] was asked; `memory` is writable for [`ROOM`] elements.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-pub(crate) unsafe fn run_forward_short<T: Element, S: Simd<T>>(
-    s: S,
-    dims: Dims,
-    x: &[T],
-    weight: &[T],
-    bias: Option<&[T]>,
-    from: Start,
-    y: &mut [T],
-    memory: *mut T,
-) {
+    let memory = columns.0.as_mut_ptr().cast();
     if let Some((job, rows)) = Forward::new(dims, x, weight, bias, from, y, memory) {
-        // SAFETY: by contract.
-        unsafe { job.short_rows(s, rows) }
+        // SAFETY: by contract; there is room.
+        unsafe { T::forward_short(isa, &job, rows) }
     }
 }
 
@@ -245,7 +225,7 @@ impl<T: Element> Forward<'_, T> {
     /// All rows of `x` against `C` vectors of rows of `W`, from `j` on.
     ///
     /// # Safety
-    /// As [`Self::short_rows`].
+    /// As [`run_forward_short`].
     #[inline(always)]
     unsafe fn columns<S, const R: usize, const C: usize>(&self, s: S, rows: usize, j: usize)
     where
@@ -265,27 +245,31 @@ impl<T: Element> Forward<'_, T> {
             }
         }
     }
+}
 
-    /// All rows, of up to [`COLUMNS`] columns.
-    ///
-    /// # Safety
-    /// The lengths were checked; there is room for copies of [`ROOM`] elements.
-    #[inline(always)]
-    pub(super) unsafe fn short_rows<S: Simd<T>>(&self, s: S, rows: usize) {
-        let mut j = 0;
-        while j < self.outputs {
-            let left = self.outputs - j;
-            // SAFETY: by contract; j < outputs, for two vectors also j + LANES.
-            unsafe {
-                match Room::of::<T, S>() {
-                    Room::Vectors32 if left > S::LANES => self.columns::<S, 4, 2>(s, rows, j),
-                    Room::Vectors32 => self.columns::<S, 4, 1>(s, rows, j),
-                    Room::Vectors16 if left > S::LANES => self.columns::<S, 2, 2>(s, rows, j),
-                    Room::Vectors16 => self.columns::<S, 4, 1>(s, rows, j),
-                    _ => return,
-                }
+/// The loops of [`crate::forward()`] for short rows.
+///
+/// # Safety
+/// The lengths were checked, and [`pays`] was asked; there is room for copies of [`ROOM`] elements.
+#[inline(always)]
+pub(crate) unsafe fn run_forward_short<T: Element, S: Simd<T>>(
+    s: S,
+    job: &Forward<'_, T>,
+    rows: usize,
+) {
+    let mut j = 0;
+    while j < job.outputs {
+        let left = job.outputs - j;
+        // SAFETY: by contract; j < outputs, for two vectors also j + LANES.
+        unsafe {
+            match Room::of::<T, S>() {
+                Room::Vectors32 if left > S::LANES => job.columns::<S, 4, 2>(s, rows, j),
+                Room::Vectors32 => job.columns::<S, 4, 1>(s, rows, j),
+                Room::Vectors16 if left > S::LANES => job.columns::<S, 2, 2>(s, rows, j),
+                Room::Vectors16 => job.columns::<S, 4, 1>(s, rows, j),
+                _ => return,
             }
-            j += 2 * S::LANES;
         }
+        j += 2 * S::LANES;
     }
 }

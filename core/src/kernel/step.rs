@@ -359,7 +359,7 @@ fn fusing_pays<T: Element, const SECOND: bool>(isa: Isa, dims: Dims) -> bool {
     let over = dims.outputs % rows.max(1) >= rest || dims.outputs == 2 * rest;
     let lonely = !SECOND && over && dims.outputs <= 4 * tall && dims.batch >= tall;
     !lonely
-        && shape.registers > 1
+        && shape.holds_sums()
         && dims.inputs >= short::<SECOND>(&shape)
         && (shape.registers >= 32 || dims.batch <= SHALLOW || (far && dims.batch < DEEP))
 }

@@ -15,7 +15,8 @@
 //!   few `(b, t)`, whose `x` stays in cache as it is.
 //! * For a few `(b, t)` and long rows the time goes into the output, not into `x`: one row of it at a time, in
 //!   long runs ([`super::few`]), nothing packed.
-//! * Of small layers the time goes into whatever is done beside the sums: for them nothing of this is considered.
+//! * Of small layers the time goes into whatever is done beside the sums: for them nothing of this is considered, and the
+//!   smallest are done in one call ([`super::narrow`]).
 //! * Without scratch the same tiles read `x` and `dy` where they are; example weights multiply `dy` once for
 //!   each row of tiles, on the stack.
 
@@ -25,7 +26,7 @@ use core::num::NonZeroUsize;
 use super::few::FEW;
 use super::narrow::MOST_ROWS;
 use super::row::{LINE, Row};
-use super::shape::{Rows, Shape, TILE_VECS};
+use super::shape::{Rows, Shape};
 use super::tile::Source;
 use crate::{Dims, Element, Isa};
 
@@ -179,8 +180,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         return unsafe { walk.blocks(scratch, kernel) };
     }
     // Nothing to think about, which may take longer than what there is to do. (Small targets have one way for all.)
-    let vector = shape.panel.get() / TILE_VECS;
-    let narrow = rows <= MOST_ROWS && columns <= vector && shape.registers > 1;
+    let narrow = rows <= MOST_ROWS && columns <= shape.lanes() && shape.holds_sums();
     let way = match few {
         true => Way::Few,
         false if narrow => Way::Narrow,
