@@ -132,8 +132,8 @@ dispatch! {
         = kernel::bias::run_moments;
     unsafe fn forward(dims: Dims, x: &[T], weight: &[T], bias: Option<&[T]>, from: Start, y: &mut [T], memory: *mut T)
         = kernel::forward::run_forward;
-    unsafe fn forward_short(job: &Forward<'_, T>, rows: usize)
-        = kernel::short::run_forward_short;
+    unsafe fn forward_columns(job: &Forward<'_, T>, rows: usize)
+        = kernel::columns::run_forward_columns;
     unsafe fn per_example_grad(batch: &Batch<'_, T>, out: &mut [T])
         = kernel::outer::run_per_example_grad;
     unsafe fn reduce(rows: &[T], batch: usize, ends: Ends<T>, sum: &mut [T], sum_sq: &mut [T])

@@ -2,6 +2,7 @@
 //! next, the loops last.
 
 pub(crate) mod bias;
+pub(crate) mod columns;
 mod deep;
 pub(crate) mod few;
 pub(crate) mod forward;
@@ -17,7 +18,6 @@ pub(crate) mod row;
 pub(crate) mod rule;
 pub(crate) mod sequence;
 pub(crate) mod shape;
-pub(crate) mod short;
 pub(crate) mod squares;
 pub(crate) mod step;
 pub(crate) mod sweep;

@@ -116,6 +116,31 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
         sums
     }
 
+    /// Copies rows and columns, each at most as many as a vector has lanes, column by column: each column as a vector, to
+    /// `at` elements after the next of the places `to`. Rows are `row` elements apart, and those past the last are +0.
+    ///
+    /// # Safety
+    /// So many rows are readable for so many columns, and as many places writable for `at + LANES` elements.
+    #[inline(always)]
+    unsafe fn transpose(
+        self,
+        from: *const T,
+        row: usize,
+        (rows, columns): (usize, usize),
+        to: *const *mut T,
+        at: usize,
+    ) {
+        for l in 0..columns {
+            for r in 0..Self::LANES {
+                // SAFETY: by contract.
+                unsafe {
+                    let v = if r < rows { *from.add(r * row + l) } else { T::ZERO };
+                    (*to.add(l)).add(at + r).write(v);
+                }
+            }
+        }
+    }
+
     /// `a + b`
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`
@@ -169,6 +194,49 @@ macro_rules! sums_by_fours {
 }
 #[cfg(x86_simd)]
 use sums_by_fours;
+
+/// Defines `transpose`: in each of as many turns as `LANES` has bits, the lanes of vectors that are half of them apart
+/// go in turns into two that are neighbours. That rotates the bits of the place of each element, row and lane, by one.
+#[cfg(x86_simd)]
+macro_rules! transpose {
+    ($T:ident, $V:ident, $lanes:literal, $zip:ident) => {
+        #[inline(always)]
+        unsafe fn transpose(
+            self,
+            from: *const $T,
+            row: usize,
+            (rows, columns): (usize, usize),
+            to: *const *mut $T,
+            at: usize,
+        ) {
+            const HALF: usize = $lanes / 2;
+            let mut vectors: [$V; $lanes] = [<Self as Simd<$T>>::splat(self, 0.0); $lanes];
+            // SAFETY: readable and writable by contract; the token proves the CPU's features.
+            unsafe {
+                for (r, v) in vectors.iter_mut().enumerate() {
+                    let from = from.wrapping_add(r * row);
+                    *v = match rows + columns {
+                        n if n == 2 * $lanes => self.load(from),
+                        _ => self.load_first(from, if r < rows { columns } else { 0 }, 0.0),
+                    };
+                }
+                for _ in 0..($lanes as u32).trailing_zeros() {
+                    let before = vectors;
+                    for k in 0..HALF {
+                        [vectors[2 * k], vectors[2 * k + 1]] = $zip(before[k], before[k + HALF]);
+                    }
+                }
+                for (l, v) in vectors.into_iter().enumerate() {
+                    if l < columns {
+                        self.store((*to.add(l)).add(at), v);
+                    }
+                }
+            }
+        }
+    };
+}
+#[cfg(x86_simd)]
+use transpose;
 
 /// [`Simd::opaque`] where there is assembly.
 #[cfg(x86_simd)]

@@ -135,6 +135,26 @@ fn forward_short_rows<T: Real>() {
     }
 }
 
+/// Rows of which many go side by side, longer ones: whole blocks of a copy and parts of them, lanes with a column more
+/// than others, up to more columns than a copy has room for, and more rows of `x` than go by at a time.
+fn forward_columns<T: Real>() {
+    if cfg!(miri) {
+        return;
+    }
+    let columns = [65, 72, 79, 80, 81, 96, 111, 128, 200, 250, 255, 256, 257, 500, 511, 512, 513];
+    let rows = [(131, 33), (200, 64), (97, 16), (134, 70)];
+    let sizes = columns.into_iter().flat_map(|i| rows.into_iter().map(move |(b, j)| (b, j, i)));
+    for (seed, (batch, outputs, inputs)) in
+        sizes.chain([(600, 32, 240), (601, 16, 480)]).enumerate()
+    {
+        let mut case = Case::ordinary(Dims::new(batch, outputs, inputs), seed as u64);
+        case.kind = Kind::ALL[seed % Kind::ALL.len()];
+        case.weighted = seed / 2 % 2 == 1;
+        case.fold.start = if seed % 2 == 0 { Start::Fresh } else { Start::Resume };
+        forward_agrees::<T>(case);
+    }
+}
+
 /// More rows of `dy` than go through a copy of `W` at a time.
 fn input_grad_many_rows<T: Real>() {
     if cfg!(miri) {
@@ -158,7 +178,8 @@ fn vanishing_products_keep_their_sign<T: Real>() {
     let sizes = [(2, 7), (48, 7), (20, 40)];
     let step = if cfg!(miri) { 24 } else { 1 };
     let cases = sizes.into_iter().flat_map(|size| (1..=50).step_by(step).map(move |i| (size, i)));
-    for ((batch, outputs), inputs) in cases {
+    let longer = (65..=80).step_by(step).map(|i| ((131, 32), i));
+    for ((batch, outputs), inputs) in cases.chain(longer) {
         let dims = Dims::new(batch, outputs, inputs);
         let (x, weight) = (vec![x; batch * inputs], vec![weight; outputs * inputs]);
         let mut want = vec![T::NEG_ZERO; outputs * batch];
@@ -182,6 +203,7 @@ for_both_types!(
     forward_long_rows,
     forward_many_rows,
     forward_short_rows,
+    forward_columns,
     input_grad_many_rows,
     vanishing_products_keep_their_sign
 );

@@ -94,7 +94,7 @@ fn shapes() -> Vec<Dims> {
         shapes.push(Dims { batch: 3, steps: 2, outputs, inputs: 5 });
     }
     // Of which outputs go side by side in the forward product.
-    for (batch, outputs, inputs) in [(21, 13, 6), (17, 33, 5)] {
+    for (batch, outputs, inputs) in [(21, 13, 6), (17, 33, 5), (131, 31, 67)] {
         shapes.push(Dims { batch, steps: 1, outputs, inputs });
     }
     shapes

@@ -7,11 +7,11 @@
 //! Plan: tiles of dot products, `R` rows of `x` against `C` rows of `W`, each with its 16 lanes in one, two or four
 //! vectors; the lanes are added up once at the end of the row. What is left over of `W` goes in tiles of fewer rows, and
 //! of more of `x`. Rows of `W` whose vectors lie across two lines of the cache are copied first, if there are many rows
-//! of `x`. Short rows go another way ([`super::short`]).
+//! of `x`. Short rows go another way ([`super::columns`]), and so do longer ones that many rows of `x` see.
 
 use core::mem::MaybeUninit;
 
-use super::short;
+use super::columns;
 use super::sweep::{CACHES, FAR};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
@@ -24,7 +24,8 @@ use crate::{Dims, Element, Error, Isa, Start};
 ///   with [`Start::Fresh`].
 ///
 /// Fastest if rows of `weight` are aligned to vectors (64 bytes); if they are not, targets with vectors take 64 KiB of
-/// stack to copy some of them, for 48 rows of `y` and more, and for rows of up to 64 columns 8 KiB (`f64`: 16).
+/// stack to copy some of them, for 48 rows of `y` and more. Rows of up to 256 or 512 columns are copied for many rows of
+/// `y` wherever they lie, to 34 KiB.
 ///
 /// # Errors
 /// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.
@@ -49,8 +50,8 @@ pub fn forward<T: Element>(
     check_forward(dims, x, weight, bias, y)?;
     // SAFETY: the lengths were checked.
     unsafe {
-        if short::pays::<T>(isa, dims, y) {
-            short::with_columns(isa, dims, x, weight, bias, from, y);
+        if columns::pays::<T>(isa, dims, y) {
+            columns::with_copy(isa, dims, x, weight, bias, from, y);
         } else if copying_pays(isa, dims, weight, y) {
             with_copies(isa, dims, x, weight, bias, from, y);
         } else {
@@ -222,31 +223,6 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 
-    /// [`Self::tile`], whether rows of `W` were copied or not.
-    ///
-    /// # Safety
-    /// As there.
-    #[inline(always)]
-    unsafe fn tile_of<S, const R: usize, const C: usize, const G: usize>(
-        self,
-        s: S,
-        copied: bool,
-        at: (usize, usize),
-        columns: (usize, usize),
-        held: *mut [[[S::V; G]; C]; R],
-    ) where
-        S: Simd<T>,
-    {
-        // SAFETY: by contract.
-        unsafe {
-            if copied {
-                self.tile::<S, R, C, G, true>(s, at, columns, held);
-            } else {
-                self.tile::<S, R, C, G, false>(s, at, columns, held);
-            }
-        }
-    }
-
     /// Adds finished sums to `y[row, j ..]`, together: they are stored when all are read.
     ///
     /// # Safety
@@ -347,7 +323,7 @@ impl<'a, T: Element> Forward<'a, T> {
     /// # Safety
     /// They are inside.
     #[inline(always)]
-    unsafe fn rows<S, const R: usize, const C: usize, const G: usize>(
+    unsafe fn rows<S, const R: usize, const C: usize, const G: usize, const COPIES: bool>(
         self,
         s: S,
         (first, end): (usize, usize),
@@ -358,14 +334,14 @@ impl<'a, T: Element> Forward<'a, T> {
         let mut row = first;
         // SAFETY: row + R <= end, then row < end; there is a place for the sums of each tile, and for the copies.
         unsafe {
-            let room = C > 1 && R > 1 && self.copy_len(n * C) <= COPIES / size_of::<T>();
-            let copied = CACHES && room && !self.memory.is_null() && end - first >= MANY;
+            let room = self.copy_len(n * C) <= COPY_BYTES / size_of::<T>();
+            let copied = COPIES && room && !self.memory.is_null() && end - first >= MANY;
             for k in 0..if copied { n } else { 0 } {
                 self.at_copy(k * C).copy::<S, C, G>(s, j + k * C);
             }
             let mut held = MaybeUninit::<[[[[S::V; G]; C]; R]; HELD]>::uninit();
             let held = held.as_mut_ptr().cast::<[[[S::V; G]; C]; R]>();
-            let long = CACHES && C > 1 && R > 1 && n == 1 && self.inputs >= 2 * COLUMNS;
+            let long = CACHES && !copied && C > 1 && R > 1 && n == 1 && self.inputs >= 2 * COLUMNS;
             while long && row + 2 * R <= end {
                 let tiles = HELD.min((end - row) / R);
                 let mut i = 0;
@@ -374,7 +350,7 @@ impl<'a, T: Element> Forward<'a, T> {
                     let to = if rest < 2 * COLUMNS { self.inputs } else { i + COLUMNS };
                     for k in 0..tiles {
                         let at = (row + k * R, j);
-                        self.tile_of::<S, R, C, G>(s, copied, at, (i, to), held.add(k));
+                        self.tile::<S, R, C, G, false>(s, at, (i, to), held.add(k));
                     }
                     i = to;
                 }
@@ -408,6 +384,7 @@ impl<'a, T: Element> Forward<'a, T> {
         const HALF: usize,
         const ALONE: usize,
         const G: usize,
+        const COPIES: bool,
     >(
         self,
         s: S,
@@ -431,20 +408,20 @@ impl<'a, T: Element> Forward<'a, T> {
             unsafe {
                 while j + C <= self.outputs {
                     let n = if CACHES { tiles.min((self.outputs - j) / C) } else { 1 };
-                    self.rows::<S, R, C, G>(s, (row, end), (j, n));
+                    self.rows::<S, R, C, G, COPIES>(s, (row, end), (j, n));
                     j += n * C;
                 }
                 if HALF > 1 && j + HALF <= self.outputs {
-                    self.rows::<S, R, HALF, G>(s, (row, end), (j, 1));
+                    self.rows::<S, R, HALF, G, false>(s, (row, end), (j, 1));
                     j += HALF;
                 }
                 // (Of short rows what takes the time is to add up the lanes, which those of one row of `W` share.)
-                if HALF > 2 && self.inputs > short::COLUMNS && j + 2 <= self.outputs {
-                    self.rows::<S, ALONE, 2, G>(s, (row, end), (j, 1));
+                if HALF > 2 && self.inputs > columns::SHORT && j + 2 <= self.outputs {
+                    self.rows::<S, ALONE, 2, G, false>(s, (row, end), (j, 1));
                     j += 2;
                 }
                 while C > 1 && j < self.outputs {
-                    self.rows::<S, ALONE, 1, G>(s, (row, end), (j, 1));
+                    self.rows::<S, ALONE, 1, G, false>(s, (row, end), (j, 1));
                     j += 1;
                 }
             }
@@ -454,7 +431,7 @@ impl<'a, T: Element> Forward<'a, T> {
 }
 
 /// Bytes of `x` that are gone through for each few rows of `W`.
-const X_BYTES: usize = 512 << 10;
+pub(super) const X_BYTES: usize = 512 << 10;
 
 /// Bytes of these rows of `W`: most of a first-level cache.
 const W_BYTES: usize = 24 << 10;
@@ -472,11 +449,11 @@ const AHEAD: usize = 256;
 const MANY: usize = 48;
 
 /// Bytes for them on the stack.
-const COPIES: usize = if CACHES { 64 << 10 } else { 0 };
+const COPY_BYTES: usize = if CACHES { 64 << 10 } else { 0 };
 
 /// A place for rows of `W`, aligned to cache lines.
 #[repr(align(64))]
-struct Copies([MaybeUninit<u8>; COPIES]);
+struct Copies([MaybeUninit<u8>; COPY_BYTES]);
 
 /// Whether `W` is rather read from copies of its rows, whose vectors do not lie across two lines of the cache.
 fn copying_pays<T: Element>(isa: Isa, dims: Dims, weight: &[T], y: &[T]) -> bool {
@@ -505,7 +482,7 @@ unsafe fn with_copies<T: Element>(
     from: Start,
     y: &mut [T],
 ) {
-    let mut copies = Copies([const { MaybeUninit::uninit() }; COPIES]);
+    let mut copies = Copies([const { MaybeUninit::uninit() }; COPY_BYTES]);
     // SAFETY: by contract.
     unsafe { T::forward(isa, dims, x, weight, bias, from, y, copies.0.as_mut_ptr().cast()) }
 }
@@ -513,7 +490,7 @@ unsafe fn with_copies<T: Element>(
 /// The loops of [`forward`].
 ///
 /// # Safety
-/// Its lengths were checked; `memory` is null, or writable for [`COPIES`] bytes.
+/// Its lengths were checked; `memory` is null, or writable for [`COPY_BYTES`] bytes.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
@@ -531,13 +508,13 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     unsafe {
         match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
             // Fewer rows at once are read faster from afar.
-            (32, 1) if job.far => job.all::<S, 1, 4, 1, 1, 1>(s, rows),
-            (32, 1) => job.all::<S, 3, 8, 4, 6, 1>(s, rows),
-            (32, 2) => job.all::<S, 3, 4, 2, 3, 2>(s, rows),
-            (_, 1) => job.all::<S, 3, 4, 1, 3, 1>(s, rows),
-            (_, 2) => job.all::<S, 2, 3, 1, 2, 2>(s, rows),
-            (_, 4) => job.all::<S, 1, 3, 1, 1, 4>(s, rows),
-            _ => job.all::<S, 1, 1, 1, 1, REDUCTION_LANES>(s, rows),
+            (32, 1) if job.far => job.all::<S, 1, 4, 1, 1, 1, false>(s, rows),
+            (32, 1) => job.all::<S, 3, 8, 4, 6, 1, CACHES>(s, rows),
+            (32, 2) => job.all::<S, 3, 4, 2, 3, 2, CACHES>(s, rows),
+            (_, 1) => job.all::<S, 3, 4, 1, 3, 1, CACHES>(s, rows),
+            (_, 2) => job.all::<S, 2, 3, 1, 2, 2, CACHES>(s, rows),
+            (_, 4) => job.all::<S, 1, 3, 1, 1, 4, false>(s, rows),
+            _ => job.all::<S, 1, 1, 1, 1, REDUCTION_LANES, false>(s, rows),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! AVX2 and FMA: 256-bit vectors, 16 registers.
 
-use super::{Simd, first_of, opaque, padded, sum_lanes, sums_by_fours};
+use super::{Simd, first_of, opaque, padded, sum_lanes, sums_by_fours, transpose};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -100,6 +100,32 @@ unsafe fn sums_f64<const G: usize>(lanes: &[[__m256d; G]; 4]) -> [f64; 4] {
 sums_by_fours!(sums_of_8_f32, sums_f32, __m256, f32);
 sums_by_fours!(sums_of_8_f64, sums_f64, __m256d, f64);
 
+/// The lanes of `a` and `b` in turns.
+///
+/// # Safety
+/// AVX2.
+#[inline(always)]
+unsafe fn zip_f32(a: __m256, b: __m256) -> [__m256; 2] {
+    // SAFETY: by contract.
+    unsafe {
+        let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+    }
+}
+
+/// The lanes of `a` and `b` in turns.
+///
+/// # Safety
+/// AVX2.
+#[inline(always)]
+unsafe fn zip_f64(a: __m256d, b: __m256d) -> [__m256d; 2] {
+    // SAFETY: by contract.
+    unsafe {
+        let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        [_mm256_permute2f128_pd::<0x20>(low, high), _mm256_permute2f128_pd::<0x31>(low, high)]
+    }
+}
+
 // SAFETY (for both implementations): `Avx2` exists only where the CPU was seen to have AVX2 and FMA,
 // the intrinsics are IEEE operations on each lane, and the masked memory operations touch selected
 // lanes only.
@@ -107,7 +133,7 @@ macro_rules! avx2 {
     ($T:ident, $V:ident, $lanes:literal, $masks:ident, $abs:expr,
      $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $maskload:ident, $maskstore:ident,
      $cast:ident, $blendv:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fmadd:ident,
-     $xor:ident, $and:ident, $max:ident, $cmp:ident, $movemask:ident, $sums:ident, $sums_of_8:ident) => {
+     $xor:ident, $and:ident, $max:ident, $cmp:ident, $movemask:ident, $sums:ident, $sums_of_8:ident, $zip:ident) => {
         // SAFETY: see above the macro.
         unsafe impl Simd<$T> for Avx2 {
             type V = $V;
@@ -166,6 +192,7 @@ macro_rules! avx2 {
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
             }
             sum_lanes!($V, $T, $sums, $sums_of_8);
+            transpose!($T, $V, $lanes, $zip);
             #[inline(always)]
             fn add(self, a: $V, b: $V) -> $V {
                 // SAFETY: the token proves AVX2.
@@ -245,7 +272,8 @@ avx2!(
     _mm256_cmp_ps,
     _mm256_movemask_ps,
     sums_f32,
-    sums_of_8_f32
+    sums_of_8_f32,
+    zip_f32
 );
 avx2!(
     f64,
@@ -273,5 +301,6 @@ avx2!(
     _mm256_cmp_pd,
     _mm256_movemask_pd,
     sums_f64,
-    sums_of_8_f64
+    sums_of_8_f64,
+    zip_f64
 );

@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL): 512-bit vectors, 32 registers, a mask for every tail.
 
-use super::{Simd, first_of, opaque, padded, sum_lanes, sums_by_fours};
+use super::{Simd, first_of, opaque, padded, sum_lanes, sums_by_fours, transpose};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -136,6 +136,34 @@ unsafe fn sums_f64<const G: usize>(lanes: &[[__m512d; G]; 4]) -> [f64; 4] {
 
 sums_by_fours!(sums_of_8_f64, sums_f64, __m512d, f64);
 
+/// The lanes of `a` and `b` in turns.
+///
+/// # Safety
+/// AVX-512 F.
+#[inline(always)]
+unsafe fn zip_f32(a: __m512, b: __m512) -> [__m512; 2] {
+    // SAFETY: by contract.
+    unsafe {
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+        [_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b)]
+    }
+}
+
+/// The lanes of `a` and `b` in turns.
+///
+/// # Safety
+/// AVX-512 F.
+#[inline(always)]
+unsafe fn zip_f64(a: __m512d, b: __m512d) -> [__m512d; 2] {
+    // SAFETY: by contract.
+    unsafe {
+        let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+        let high = _mm512_add_epi64(low, _mm512_set1_epi64(4));
+        [_mm512_permutex2var_pd(a, low, b), _mm512_permutex2var_pd(a, high, b)]
+    }
+}
+
 /// From here on `v - g^2` is exact, if `g` is the root of `v` but for rounding: its last bit is `2^-46 v`.
 const LEAST_ROOT: i32 = (127 - 96) << 23; // the bits of 2^-96
 
@@ -176,7 +204,7 @@ macro_rules! avx512 {
     ($T:ident, $V:ident, $M:ident, $lanes:literal,
      $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $mask_loadu:ident, $mask_storeu:ident,
      $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $sqrt_by_products:ident, $fmadd:ident,
-     $xor:ident, $max:ident, $fpclass:ident, $sums:ident, $sums_of_8:ident) => {
+     $xor:ident, $max:ident, $fpclass:ident, $sums:ident, $sums_of_8:ident, $zip:ident) => {
         // SAFETY: see above the macro.
         unsafe impl Simd<$T> for Avx512 {
             type V = $V;
@@ -229,6 +257,7 @@ macro_rules! avx512 {
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
             }
             sum_lanes!($V, $T, $sums, $sums_of_8);
+            transpose!($T, $V, $lanes, $zip);
             #[inline(always)]
             fn add(self, a: $V, b: $V) -> $V {
                 // SAFETY: the token proves AVX-512.
@@ -306,7 +335,8 @@ avx512!(
     _mm512_max_ps,
     _mm512_fpclass_ps_mask,
     sums_f32,
-    sums_of_8_f32
+    sums_of_8_f32,
+    zip_f32
 );
 avx512!(
     f64,
@@ -330,5 +360,6 @@ avx512!(
     _mm512_max_pd,
     _mm512_fpclass_pd_mask,
     sums_f64,
-    sums_of_8_f64
+    sums_of_8_f64,
+    zip_f64
 );

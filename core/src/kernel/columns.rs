@@ -1,0 +1,452 @@
+//! The forward product with outputs side by side in vectors.
+//!
+//! ```text
+//! g[l] = fold_k fma(W[j, 16 k + l], x[16 k + l], g[l])       for 16 lanes l
+//! y[j] += ((g[0] + g[8]) + (g[4] + g[12]) + ..) + bias[j]
+//! ```
+//!
+//! Plan: some rows of `W` are copied, column by column, so that each lane of the sum is a vector of as many outputs, and
+//! nothing is added up across a vector. The copy has the lanes in the order in which they are added: `l` and `l + 8` are
+//! summed together, and what waits for more lanes, waits in memory. (Those of short rows are added in registers.) It
+//! pays where `W` is seen by many rows of `x`, and as long as the copy stays in the first-level cache.
+
+use core::mem::MaybeUninit;
+
+use super::forward::{Forward, X_BYTES};
+use super::shape::Room;
+use super::sweep::CACHES;
+use super::tile::Sums;
+use crate::simd::{REDUCTION_LANES, Simd};
+use crate::{Dims, Element, Isa, Start};
+
+/// The most columns of rows that are short.
+pub(super) const SHORT: usize = 64;
+
+/// Bytes of the copy.
+const COPY_BYTES: usize = 32 << 10;
+
+/// Bytes of sums that wait for others: three tiles.
+const WAITING_BYTES: usize = 3 * 12 * 64;
+
+/// Vectors of outputs side by side, if there are so many.
+const WIDE: usize = 2;
+
+/// Rows of `x` that go by in whole tiles, whatever the tiles.
+const MULTIPLE: usize = 12;
+
+/// Fewer outputs in all are not worth thinking about.
+const LEAST: usize = 128;
+
+/// What it takes to begin with, in quarters of a cycle.
+const CALL: usize = 600;
+
+/// Whether outputs are rather side by side: if that takes less time than to add up the lanes of each output, by more
+/// than a copy of `W` takes.
+pub(super) fn pays<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> bool {
+    let Dims { outputs, inputs, .. } = dims;
+    if !CACHES || y.len() < LEAST {
+        return false;
+    }
+    // SAFETY: it has no conditions.
+    let shape = unsafe { T::shape(isa) };
+    let lanes = shape.lanes();
+    if !shape.holds_sums() || inputs > COPY_BYTES / (WIDE * lanes * size_of::<T>()) {
+        return false;
+    }
+    // For each row of `x`, in quarters of a cycle, as measured. (Shifts: divisions take longer than small products.)
+    let groups = REDUCTION_LANES >> lanes.trailing_zeros();
+    let (output, vector) = match (inputs <= SHORT, groups) {
+        (true, 1) => (11 + inputs / 13, 16 + 3 * inputs),
+        (true, _) => (8 + inputs / 13, 16 + inputs * 9 / 4),
+        (false, 1) => (7 + inputs.next_multiple_of(REDUCTION_LANES) / 6, 64 + inputs * 5 / 2),
+        (false, _) => (3 + inputs.next_multiple_of(REDUCTION_LANES) / 6, 16 + inputs * 5 / 2),
+    };
+    let vectors = (outputs + lanes - 1) >> lanes.trailing_zeros();
+    let dots = outputs.saturating_mul(groups * output);
+    // (A vector that has none beside it takes half as long again.)
+    let side_by_side = (2 * vectors + vectors % WIDE).saturating_mul(vector) / 2;
+    let copy = vectors.saturating_mul(3 * lanes * inputs).saturating_add(CALL);
+    dots.saturating_sub(side_by_side).saturating_mul(y.len()) > copy.saturating_mul(outputs)
+}
+
+/// A copy of some rows of `W`, and then sums that wait, aligned to cache lines. (Beside other things on the stack, the
+/// sums are more often at such a distance from the copy that loads wait for their stores.)
+#[repr(align(64))]
+struct Copy([MaybeUninit<u8>; ROOM]);
+
+const ROOM: usize = if CACHES { COPY_BYTES + WAITING_BYTES } else { 0 };
+
+/// The forward product with memory for a copy. (Not inlined: others need not touch so much of the stack.)
+///
+/// # Safety
+/// The lengths were checked, and [`pays`] was asked.
+#[inline(never)]
+pub(super) unsafe fn with_copy<T: Element>(
+    isa: Isa,
+    dims: Dims,
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    from: Start,
+    y: &mut [T],
+) {
+    let mut copy = Copy([const { MaybeUninit::uninit() }; ROOM]);
+    let memory = copy.0.as_mut_ptr().cast();
+    if let Some((job, rows)) = Forward::new(dims, x, weight, bias, from, y, memory) {
+        // SAFETY: by contract; there is room.
+        unsafe { T::forward_columns(isa, &job, rows) }
+    }
+}
+
+/// Lane number `n` in the order in which lanes are added.
+fn lane(n: usize) -> usize {
+    usize::from((n as u8).reverse_bits() >> 4)
+}
+
+/// Some rows of `x` against a copy of `W`.
+struct Lanes<'a, T> {
+    job: &'a Forward<'a, T>,
+    /// The first of the rows of `x`.
+    x: *const T,
+    /// What comes next of the copy.
+    w: *const T,
+}
+
+/// Defines the sum of some lanes from that of half of them.
+macro_rules! add_lanes {
+    ($name:ident, $half:ident, $step:literal) => {
+        #[inline(always)]
+        unsafe fn $name<S, const R: usize, const C: usize>(
+            &mut self,
+            s: S,
+            l: usize,
+        ) -> Sums<S::V, C, R>
+        where
+            S: Simd<T>,
+        {
+            // SAFETY: by contract of `lane`.
+            unsafe {
+                let mut sum = self.$half::<S, R, C>(s, l);
+                // (Lanes without columns are +0, which changes no sum but -0: `columns_tile` sees to that.)
+                if l + $step < self.job.inputs {
+                    let more = self.$half::<S, R, C>(s, l + $step);
+                    add(s, &mut sum, &more);
+                }
+                sum
+            }
+        }
+    };
+}
+
+/// `sums += more`, both of them finished.
+#[inline(always)]
+fn add<T: Element, S: Simd<T>, const R: usize, const C: usize>(
+    s: S,
+    sums: &mut Sums<S::V, C, R>,
+    more: &Sums<S::V, C, R>,
+) {
+    for (sums, more) in sums.iter_mut().zip(more) {
+        for (sum, &more) in sums.iter_mut().zip(more) {
+            *sum = s.add(*sum, more);
+        }
+    }
+}
+
+impl<T: Element> Lanes<'_, T> {
+    /// Columns of lane `l`.
+    #[inline(always)]
+    fn columns(&self, l: usize) -> usize {
+        (self.job.inputs + REDUCTION_LANES - 1 - l) / REDUCTION_LANES
+    }
+
+    /// From `x` on, its first rows and those after the third.
+    #[inline(always)]
+    fn thirds(&self, x: *const T) -> [*const T; 2] {
+        [x, x.wrapping_add(3 * self.job.inputs)]
+    }
+
+    /// The products of one column, of `R` rows of `x` and `C` vectors of outputs.
+    ///
+    /// # Safety
+    /// `x` is where [`Self::thirds`] has that column, `w` where the copy has it.
+    #[inline(always)]
+    unsafe fn products<S, const R: usize, const C: usize>(
+        &self,
+        s: S,
+        x: [*const T; 2],
+        w: *const T,
+        sums: &mut Sums<S::V, C, R>,
+    ) where
+        S: Simd<T>,
+    {
+        let mut ws = [s.splat(T::ZERO); C];
+        // SAFETY: by contract.
+        unsafe {
+            for (c, ws) in ws.iter_mut().enumerate() {
+                *ws = s.load(w.add(c * S::LANES));
+            }
+            for r in 0..R {
+                let x = s.splat(*x[r / 3].add(r % 3 * self.job.inputs));
+                for c in 0..C {
+                    sums[c][r] = s.fma(ws[c], x, sums[c][r]);
+                }
+            }
+        }
+    }
+
+    /// Lane `l` of `R` rows of `x` and `C` vectors of outputs.
+    ///
+    /// # Safety
+    /// The rows are inside; the copy goes on with columns `l`, `l + 16` and so on.
+    #[inline(always)]
+    unsafe fn lane<S, const R: usize, const C: usize>(&mut self, s: S, l: usize) -> Sums<S::V, C, R>
+    where
+        S: Simd<T>,
+    {
+        let mut sums = [[s.splat(T::ZERO); R]; C];
+        let mut i = l;
+        while i < self.job.inputs {
+            // SAFETY: by contract; i < inputs.
+            unsafe {
+                let x = self.thirds(self.x.add(i));
+                self.products::<S, R, C>(s, x, self.w, &mut sums);
+                self.w = self.w.add(C * S::LANES);
+            }
+            i += REDUCTION_LANES;
+        }
+        sums
+    }
+
+    add_lanes!(two_lanes, lane, 8);
+    add_lanes!(four_lanes, two_lanes, 4);
+    add_lanes!(eight_lanes, four_lanes, 2);
+    add_lanes!(all_lanes, eight_lanes, 1);
+
+    /// Lanes `l` and `l + 8`, which have a column at least.
+    ///
+    /// # Safety
+    /// As [`Self::lane`]; after the columns of lane `l` the copy has those of `l + 8`.
+    #[inline(always)]
+    unsafe fn pair<S, const R: usize, const C: usize>(&mut self, s: S, l: usize) -> Sums<S::V, C, R>
+    where
+        S: Simd<T>,
+    {
+        let mut low = [[s.splat(T::ZERO); R]; C];
+        let mut high = low;
+        let (columns, both) = (self.columns(l), self.columns(l + 8));
+        // SAFETY: lane l has as many columns as l + 8, or one more; by contract.
+        unsafe {
+            let mut x = self.thirds(self.x.add(l));
+            let mut w = self.w;
+            let mut w_high = w.add(columns * C * S::LANES);
+            for _ in 0..both {
+                self.products::<S, R, C>(s, x, w, &mut low);
+                self.products::<S, R, C>(s, x.map(|x| x.wrapping_add(8)), w_high, &mut high);
+                x = x.map(|x| s.opaque(x.wrapping_add(REDUCTION_LANES)));
+                (w, w_high) = (w.add(C * S::LANES), w_high.add(C * S::LANES));
+            }
+            if both < columns {
+                self.products::<S, R, C>(s, x, w, &mut low);
+            }
+            self.w = w_high;
+        }
+        add(s, &mut low, &high);
+        low
+    }
+
+    /// All lanes, as [`Self::all_lanes`], of rows that have a column for each.
+    ///
+    /// # Safety
+    /// As [`Self::pair`], for all of them; there is room for the sums that wait.
+    #[inline(always)]
+    unsafe fn pairs<S, const R: usize, const C: usize>(&mut self, s: S) -> Sums<S::V, C, R>
+    where
+        S: Simd<T>,
+    {
+        const { assert!(3 * size_of::<Sums<S::V, C, R>>() <= WAITING_BYTES) }
+        // (Aligned, as the memory and the copy's length are.)
+        let waiting = self.job.memory.wrapping_byte_add(COPY_BYTES).cast::<Sums<S::V, C, R>>();
+        let mut k = 0;
+        loop {
+            // SAFETY: by contract; of 8 pairs at most 3 sums wait, and those that `k` has a bit for.
+            unsafe {
+                let mut sums = self.pair::<S, R, C>(s, lane(2 * k));
+                let ready = k.trailing_ones() as usize;
+                for at in 0..ready {
+                    let mut earlier = waiting.add(at).read();
+                    add(s, &mut earlier, &sums);
+                    sums = earlier;
+                }
+                k += 1;
+                if k == 8 {
+                    return sums;
+                }
+                waiting.add(ready).write(sums);
+            }
+        }
+    }
+}
+
+impl<T: Element> Forward<'_, T> {
+    /// Copies `C` vectors of rows of `W`, from `j` on, lane by lane in the order in which they are added:
+    /// `[column][row]`. Rows past the last are +0.
+    ///
+    /// # Safety
+    /// There is room for them.
+    #[inline(always)]
+    unsafe fn copy_columns<S: Simd<T>, const C: usize>(&self, s: S, j: usize) {
+        let Forward { inputs, outputs, .. } = *self;
+        let width = C * S::LANES;
+        let mut lanes = [self.memory; REDUCTION_LANES];
+        let mut to = self.memory;
+        for n in 0..REDUCTION_LANES {
+            let l = lane(n);
+            lanes[l] = to;
+            to = to.wrapping_add((inputs + REDUCTION_LANES - 1 - l) / REDUCTION_LANES * width);
+        }
+        for r in (0..width).step_by(S::LANES) {
+            let rows = outputs.saturating_sub(j + r).min(S::LANES);
+            let w = self.weight.wrapping_add((j + r) * inputs);
+            for i in (0..inputs).step_by(S::LANES) {
+                let columns = S::LANES.min(inputs - i);
+                let lanes = lanes.as_ptr().wrapping_add(i % REDUCTION_LANES);
+                let at = i / REDUCTION_LANES * width + r;
+                // SAFETY: so many rows and columns of W are inside; there is room for their lanes.
+                unsafe { s.transpose(w.wrapping_add(i), inputs, (rows, columns), lanes, at) }
+            }
+        }
+    }
+
+    /// `R` rows of `x`, from `row` on, against the copy of `C` vectors of rows of `W`, from `j` on.
+    ///
+    /// # Safety
+    /// They are inside, but for the end of the last vector.
+    #[inline(always)]
+    unsafe fn columns_tile<S, const R: usize, const C: usize, const IS_SHORT: bool>(
+        &self,
+        s: S,
+        (row, j): (usize, usize),
+    ) where
+        S: Simd<T>,
+    {
+        // SAFETY: by contract; vectors are whole, or masked at the last output.
+        unsafe {
+            let x = self.x.add(row * self.inputs);
+            let mut lanes = Lanes { job: self, x, w: self.memory };
+            let sums =
+                if IS_SHORT { lanes.all_lanes::<S, R, C>(s, 0) } else { lanes.pairs::<S, R, C>(s) };
+            let absent = IS_SHORT && self.inputs < REDUCTION_LANES;
+            for (c, sums) in sums.into_iter().enumerate() {
+                let j = j + c * S::LANES;
+                let n = S::LANES.min(self.outputs - j);
+                let bias = self.bias.map(|bias| s.load_first(bias.as_ptr().add(j), n, T::ZERO));
+                for (r, mut sum) in sums.into_iter().enumerate() {
+                    if absent {
+                        sum = s.add(sum, s.splat(T::ZERO));
+                    }
+                    if let Some(bias) = bias {
+                        sum = s.add(sum, bias);
+                    }
+                    let y = self.y.add((row + r) * self.outputs + j);
+                    let from = match self.from {
+                        Start::Resume => s.load_first(y, n, T::ZERO),
+                        Start::Fresh => s.splat(T::ZERO),
+                    };
+                    s.store_first(y, n, s.add(from, sum));
+                }
+            }
+        }
+    }
+
+    /// Rows `first .. end` of `x` against `C` vectors of rows of `W`, from `j` on.
+    ///
+    /// # Safety
+    /// As [`run_forward_columns`].
+    #[inline(always)]
+    unsafe fn columns<S, const R: usize, const C: usize, const IS_SHORT: bool>(
+        &self,
+        s: S,
+        (first, end): (usize, usize),
+        j: usize,
+    ) where
+        S: Simd<T>,
+    {
+        let mut row = first;
+        // SAFETY: row + R <= end, then row < end.
+        unsafe {
+            self.copy_columns::<S, C>(s, j);
+            while row + R <= end {
+                self.columns_tile::<S, R, C, IS_SHORT>(s, (row, j));
+                row += R;
+            }
+            while R > 3 && row + 3 <= end {
+                self.columns_tile::<S, 3, C, IS_SHORT>(s, (row, j));
+                row += 3;
+            }
+            while row < end {
+                self.columns_tile::<S, 1, C, IS_SHORT>(s, (row, j));
+                row += 1;
+            }
+        }
+    }
+
+    /// The same in tiles of `SHORT_R` rows if they are short, of `R` if they are not.
+    ///
+    /// # Safety
+    /// As [`run_forward_columns`].
+    #[inline(always)]
+    unsafe fn all_columns<S, const SHORT_R: usize, const R: usize, const C: usize>(
+        &self,
+        s: S,
+        rows: (usize, usize),
+        j: usize,
+    ) where
+        S: Simd<T>,
+    {
+        // SAFETY: by contract.
+        unsafe {
+            if self.inputs <= SHORT {
+                self.columns::<S, SHORT_R, C, true>(s, rows, j);
+            } else {
+                self.columns::<S, R, C, false>(s, rows, j);
+            }
+        }
+    }
+}
+
+/// The loops of [`crate::forward()`] with outputs side by side: as many rows of `x` as stay in the second-level cache see
+/// all of `W`.
+///
+/// # Safety
+/// The lengths were checked, and [`pays`] was asked; there is room for copies of [`ROOM`] bytes.
+#[inline(always)]
+pub(crate) unsafe fn run_forward_columns<T: Element, S: Simd<T>>(
+    s: S,
+    job: &Forward<'_, T>,
+    rows: usize,
+) {
+    let most = X_BYTES / size_of::<T>() / job.inputs.max(1) / MULTIPLE * MULTIPLE;
+    let mut row = 0;
+    while row < rows {
+        let end = row + most.min(rows - row);
+        let rows = (row, end);
+        for j in (0..job.outputs).step_by(WIDE * S::LANES) {
+            let left = job.outputs - j;
+            // SAFETY: by contract; j < outputs, for two vectors also j + LANES.
+            unsafe {
+                match Room::of::<T, S>() {
+                    Room::Vectors32 if left > S::LANES => {
+                        job.all_columns::<S, 4, 6, WIDE>(s, rows, j)
+                    }
+                    Room::Vectors32 => job.all_columns::<S, 4, 6, 1>(s, rows, j),
+                    Room::Vectors16 if left > S::LANES => {
+                        job.all_columns::<S, 2, 3, WIDE>(s, rows, j)
+                    }
+                    Room::Vectors16 => job.all_columns::<S, 4, 3, 1>(s, rows, j),
+                    _ => return,
+                }
+            }
+        }
+        row = end;
+    }
+}
