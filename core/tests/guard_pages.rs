@@ -78,7 +78,7 @@ impl Drop for Pages {
 }
 
 /// The largest array of [`shapes`], in bytes.
-const MOST: usize = 1 << 17;
+const MOST: usize = 1 << 22;
 
 /// Extents around the vectors and tiles of every instruction set, with steps and without.
 fn shapes() -> Vec<Dims> {
