@@ -3,7 +3,7 @@
 use criterion::{criterion_group, criterion_main};
 use pergrad_bench::buf::{Buf, check_close};
 use pergrad_bench::case::{self, Bencher, Case, Group, Work, elements, isas, loops_can};
-use pergrad_bench::layer::{LAYERS, LAYERS_F64, Layer, SMALL, id, layers, products};
+use pergrad_bench::layer::{LAYERS, LAYERS_F64, Layer, NARROW, SMALL, id, layers, products};
 use pergrad_bench::limits::Limits;
 use pergrad_bench::moments::products_for;
 use pergrad_bench::plain;
@@ -112,7 +112,7 @@ fn bench_input_grad<T: Limits>(group: &mut Group<'_>, dims: Dims) {
 
 /// The layers but the longest batch.
 fn shapes() -> Vec<Dims> {
-    [layers(&LAYERS[..10]), layers(&SMALL)].concat()
+    [layers(&LAYERS[..10]), layers(&SMALL), layers(&NARROW)].concat()
 }
 
 fn forward(c: &mut Bencher) {

@@ -27,6 +27,9 @@ pub const LAYERS: [Dims; 11] = [
 pub const SMALL: [Dims; 4] =
     [Dims::new(100, 50, 8), Dims::new(128, 3, 256), Dims::new(3, 256, 256), Dims::new(64, 5, 8)];
 
+/// Many examples of narrow layers, the rows of the second not aligned to vectors.
+pub const NARROW: [Dims; 2] = [Dims::new(1024, 128, 128), Dims::new(1000, 100, 100)];
+
 /// The layers that are also run in `f64`.
 pub const LAYERS_F64: [Dims; 3] =
     [Dims::new(32, 128, 128), Dims::new(128, 512, 512), Dims::new(16, 1024, 1024)];
