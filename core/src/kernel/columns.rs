@@ -10,8 +10,6 @@
 //! summed together, and what waits for more lanes, waits in memory. (Those of short rows are added in registers.) It
 //! pays where `W` is seen by many rows of `x`, and as long as the copy stays in the first-level cache.
 
-use core::mem::MaybeUninit;
-
 use super::forward::{Forward, X_BYTES};
 use super::shape::Room;
 use super::sweep::CACHES;
@@ -27,6 +25,10 @@ const COPY_BYTES: usize = 32 << 10;
 
 /// Bytes of sums that wait for others: three tiles.
 const WAITING_BYTES: usize = 3 * 12 * 64;
+
+/// Bytes of memory: the copy, and then what waits. (Beside other things on the stack, the sums are more often at such a
+/// distance from the copy that loads wait for their stores.)
+pub(super) const ROOM: usize = if CACHES { COPY_BYTES + WAITING_BYTES } else { 0 };
 
 /// Vectors of outputs side by side, if there are so many.
 const WIDE: usize = 2;
@@ -67,35 +69,6 @@ pub(super) fn pays<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> bool {
     let side_by_side = (2 * vectors + vectors % WIDE).saturating_mul(vector) / 2;
     let copy = vectors.saturating_mul(3 * lanes * inputs).saturating_add(CALL);
     dots.saturating_sub(side_by_side).saturating_mul(y.len()) > copy.saturating_mul(outputs)
-}
-
-/// A copy of some rows of `W`, and then sums that wait, aligned to cache lines. (Beside other things on the stack, the
-/// sums are more often at such a distance from the copy that loads wait for their stores.)
-#[repr(align(64))]
-struct Copy([MaybeUninit<u8>; ROOM]);
-
-const ROOM: usize = if CACHES { COPY_BYTES + WAITING_BYTES } else { 0 };
-
-/// The forward product with memory for a copy. (Not inlined: others need not touch so much of the stack.)
-///
-/// # Safety
-/// The lengths were checked, and [`pays`] was asked.
-#[inline(never)]
-pub(super) unsafe fn with_copy<T: Element>(
-    isa: Isa,
-    dims: Dims,
-    x: &[T],
-    weight: &[T],
-    bias: Option<&[T]>,
-    from: Start,
-    y: &mut [T],
-) {
-    let mut copy = Copy([const { MaybeUninit::uninit() }; ROOM]);
-    let memory = copy.0.as_mut_ptr().cast();
-    if let Some((job, rows)) = Forward::new(dims, x, weight, bias, from, y, memory) {
-        // SAFETY: by contract; there is room.
-        unsafe { T::forward_columns(isa, &job, rows) }
-    }
 }
 
 /// Lane number `n` in the order in which lanes are added.
@@ -153,12 +126,6 @@ fn add<T: Element, S: Simd<T>, const R: usize, const C: usize>(
 }
 
 impl<T: Element> Lanes<'_, T> {
-    /// Columns of lane `l`.
-    #[inline(always)]
-    fn columns(&self, l: usize) -> usize {
-        (self.job.inputs + REDUCTION_LANES - 1 - l) / REDUCTION_LANES
-    }
-
     /// From `x` on, its first rows and those after the third.
     #[inline(always)]
     fn thirds(&self, x: *const T) -> [*const T; 2] {
@@ -233,7 +200,7 @@ impl<T: Element> Lanes<'_, T> {
     {
         let mut low = [[s.splat(T::ZERO); R]; C];
         let mut high = low;
-        let (columns, both) = (self.columns(l), self.columns(l + 8));
+        let (columns, both) = (self.job.lane_columns(l), self.job.lane_columns(l + 8));
         // SAFETY: lane l has as many columns as l + 8, or one more; by contract.
         unsafe {
             let mut x = self.thirds(self.x.add(l));
@@ -288,6 +255,12 @@ impl<T: Element> Lanes<'_, T> {
 }
 
 impl<T: Element> Forward<'_, T> {
+    /// Columns of lane `l`.
+    #[inline(always)]
+    fn lane_columns(&self, l: usize) -> usize {
+        (self.inputs + REDUCTION_LANES - 1 - l) / REDUCTION_LANES
+    }
+
     /// Copies `C` vectors of rows of `W`, from `j` on, lane by lane in the order in which they are added:
     /// `[column][row]`. Rows past the last are +0.
     ///
@@ -302,7 +275,7 @@ impl<T: Element> Forward<'_, T> {
         for n in 0..REDUCTION_LANES {
             let l = lane(n);
             lanes[l] = to;
-            to = to.wrapping_add((inputs + REDUCTION_LANES - 1 - l) / REDUCTION_LANES * width);
+            to = to.wrapping_add(self.lane_columns(l) * width);
         }
         for r in (0..width).step_by(S::LANES) {
             let rows = outputs.saturating_sub(j + r).min(S::LANES);
@@ -425,7 +398,7 @@ pub(crate) unsafe fn run_forward_columns<T: Element, S: Simd<T>>(
     job: &Forward<'_, T>,
     rows: usize,
 ) {
-    let most = X_BYTES / size_of::<T>() / job.inputs.max(1) / MULTIPLE * MULTIPLE;
+    let most = job.fit(X_BYTES, rows, MULTIPLE);
     let mut row = 0;
     while row < rows {
         let end = row + most.min(rows - row);

@@ -48,12 +48,19 @@ pub fn forward<T: Element>(
     y: &mut [T],
 ) -> Result<(), Error> {
     check_forward(dims, x, weight, bias, y)?;
+    // (Closures that move: what others refer to would go through memory for small products, too, which takes 10 ns.)
     // SAFETY: the lengths were checked.
     unsafe {
         if columns::pays::<T>(isa, dims, y) {
-            columns::with_copy(isa, dims, x, weight, bias, from, y);
+            with_room::<T, { columns::ROOM }>(move |memory| {
+                if let Some((job, rows)) = Forward::new(dims, x, weight, bias, from, y, memory) {
+                    T::forward_columns(isa, &job, rows);
+                }
+            });
         } else if copying_pays(isa, dims, weight, y) {
-            with_copies(isa, dims, x, weight, bias, from, y);
+            with_room::<T, COPY_BYTES>(move |memory| {
+                T::forward(isa, dims, x, weight, bias, from, y, memory);
+            });
         } else {
             T::forward(isa, dims, x, weight, bias, from, y, core::ptr::null_mut());
         }
@@ -151,8 +158,8 @@ impl<'a, T: Element> Forward<'a, T> {
                 i = blocks * REDUCTION_LANES;
             }
             // Rows that no index finds from their first elements: each of two pointers finds four of `W`.
-            let w_i = i / REDUCTION_LANES * w_step;
-            let (mut x_at, mut w_at) = (x.add(i), [w.add(w_i), w.wrapping_add(w_i + 4 * w_row)]);
+            // (Of copied rows all columns are gone through at once.)
+            let (mut x_at, mut w_at) = (x.add(i), [w.add(i), w.wrapping_add(i + 4 * w_row)]);
             while i + REDUCTION_LANES <= to {
                 // (Rows past the end of this one's are those of the next tile.)
                 let past = if i + AHEAD < self.inputs { 0 } else { (C - 1) * self.inputs };
@@ -371,6 +378,15 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 
+    /// How many of `rows` fit so many bytes: all of them, or a multiple of so many. (Small products are spared the
+    /// division.)
+    #[inline(always)]
+    pub(super) fn fit(&self, bytes: usize, rows: usize, multiple: usize) -> usize {
+        let room = bytes / size_of::<T>();
+        let all = rows * self.inputs <= room;
+        if all { rows } else { room / self.inputs.max(1) / multiple * multiple }
+    }
+
     /// All rows: as many rows of `x` as stay in the second-level cache see all of `W`, as many of its rows at a time as
     /// stay in the first. Tiles are `R` by `C`; of what is left over of `W`, `R` by `HALF`, and `ALONE` by one.
     ///
@@ -392,14 +408,8 @@ impl<'a, T: Element> Forward<'a, T> {
     ) where
         S: Simd<T>,
     {
-        // Rows that fit, a multiple of so many. (Small products are spared the division.)
-        let fit = |bytes: usize, rows: usize, multiple: usize| {
-            let room = bytes / size_of::<T>();
-            let all = rows * self.inputs <= room;
-            if all { rows } else { room / self.inputs.max(1) / multiple * multiple }
-        };
-        let most = fit(X_BYTES, rows, R).max(2 * R);
-        let tiles = if CACHES { (fit(W_BYTES, self.outputs, C) / C).max(1) } else { 1 };
+        let most = self.fit(X_BYTES, rows, R).max(2 * R);
+        let tiles = if CACHES { (self.fit(W_BYTES, self.outputs, C) / C).max(1) } else { 1 };
         let mut row = 0;
         while row < rows {
             let end = row + most.min(rows - row);
@@ -451,9 +461,16 @@ const MANY: usize = 48;
 /// Bytes for them on the stack.
 const COPY_BYTES: usize = if CACHES { 64 << 10 } else { 0 };
 
-/// A place for rows of `W`, aligned to cache lines.
+/// Memory for rows of `W`, aligned to cache lines.
 #[repr(align(64))]
-struct Copies([MaybeUninit<u8>; COPY_BYTES]);
+struct Room<const BYTES: usize>([MaybeUninit<u8>; BYTES]);
+
+/// Calls `f` with so many bytes of stack. (Not inlined: small products need not touch so much of it.)
+#[inline(never)]
+fn with_room<T, const BYTES: usize>(f: impl FnOnce(*mut T)) {
+    let mut room = Room([const { MaybeUninit::uninit() }; BYTES]);
+    f(room.0.as_mut_ptr().cast());
+}
 
 /// Whether `W` is rather read from copies of its rows, whose vectors do not lie across two lines of the cache.
 fn copying_pays<T: Element>(isa: Isa, dims: Dims, weight: &[T], y: &[T]) -> bool {
@@ -466,25 +483,6 @@ fn copying_pays<T: Element>(isa: Isa, dims: Dims, weight: &[T], y: &[T]) -> bool
     let row = dims.inputs * size_of::<T>();
     let aligned = row.is_multiple_of(vector) && weight.as_ptr().addr().is_multiple_of(vector);
     shape.holds_sums() && !aligned
-}
-
-/// The forward product with room for copies. (Not inlined: small products need not touch so much of the stack.)
-///
-/// # Safety
-/// The lengths were checked.
-#[inline(never)]
-unsafe fn with_copies<T: Element>(
-    isa: Isa,
-    dims: Dims,
-    x: &[T],
-    weight: &[T],
-    bias: Option<&[T]>,
-    from: Start,
-    y: &mut [T],
-) {
-    let mut copies = Copies([const { MaybeUninit::uninit() }; COPY_BYTES]);
-    // SAFETY: by contract.
-    unsafe { T::forward(isa, dims, x, weight, bias, from, y, copies.0.as_mut_ptr().cast()) }
 }
 
 /// The loops of [`forward`].
