@@ -109,6 +109,10 @@ fn packed_or_in_place<T: Real>() {
     packed_or_in_place_with::<T>(Dims::new(70, 141, page + 9));
     // Near rows of x, far ones of dy.
     packed_or_in_place_with::<T>(Dims::new(5, page / 2 + 3, 256 + 9));
+    // Short and long sequences, one block and several.
+    packed_or_in_place_with::<T>(Dims::new(5, 137, page + 9).with_steps(3));
+    packed_or_in_place_with::<T>(Dims::new(70, 131, page + 9).with_steps(5));
+    packed_or_in_place_with::<T>(Dims::new(3, 139, page + 9).with_steps(33));
 }
 
 fn packed_or_in_place_with<T: Real>(dims: Dims) {
@@ -124,7 +128,7 @@ fn packed_or_in_place_with<T: Real>(dims: Dims) {
     moments(isa, &batch, fold, &mut g, &mut sq, &mut []).expect("lengths fit");
     grad(isa, &batch, fold, &mut alone, &mut []).expect("lengths fit");
     // Nothing; a panel without its dy; some; all.
-    let panel = 40 * dims.batch.min(256);
+    let panel = 40 * (dims.batch * dims.steps).min(256);
     let lengths = [1, panel, full / 3, full.saturating_sub(1), full, full + 7];
     for &len in if cfg!(miri) { &lengths[4..5] } else { &lengths } {
         let [mut got_g, mut got_sq] = [(); 2].map(|()| rng.garbage::<T>(n));

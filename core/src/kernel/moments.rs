@@ -146,7 +146,7 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
         match way {
             Way::Few => Rows::Few(left),
             Way::Narrow => Rows::Narrow(left),
-            Way::Tiles => shape.grad_rows(left),
+            Way::Tiles | Way::Packed => shape.grad_rows(left),
         }
     }
 
@@ -195,10 +195,10 @@ impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENC
     fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows {
         match (SEQUENCE, way) {
             (true, Way::Few) => Rows::Single(left),
-            (true, _) => shape.sequence_rows(src.steps, left),
+            (true, _) => shape.sequence_rows(src, way == Way::Packed, left),
             (false, Way::Few) => Rows::Few(left),
             (false, Way::Narrow) => Rows::Narrow(left),
-            (false, Way::Tiles) => shape.moments_rows(left),
+            (false, Way::Tiles | Way::Packed) => shape.moments_rows(left),
         }
     }
 

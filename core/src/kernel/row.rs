@@ -5,7 +5,7 @@
 //! left over below; if those are one to three its tiles are wider, for as many sums at a time.
 
 use super::sequence::sequence_tile;
-use super::shape::{LOW, Room, Rows};
+use super::shape::{LOW, Room, Rows, SLIM};
 use super::sweep::{CACHES, FAR};
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
@@ -399,7 +399,16 @@ impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
         // SAFETY: by contract.
         unsafe {
             let (out, out_sq) = (row.out.at(r, c), row.out_sq.at(r, c));
-            if SEQUENCE {
+            if SEQUENCE && ROWS == SLIM && VECS == 2 {
+                for v in 0..VECS {
+                    let c = v * S::LANES;
+                    let (src, n) = (src.columns(c), S::LANES);
+                    let (out, out_sq) = (out.at(0, c), out_sq.at(0, c));
+                    sequence_tile::<T, S, ROWS, 1, false, WEIGHTED>(
+                        s, src, n, row.ends, out, out_sq,
+                    );
+                }
+            } else if SEQUENCE {
                 sequence_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, row.ends, out, out_sq);
             } else {
                 moments_tile::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, src, n, row.ends, out, out_sq);
@@ -456,8 +465,8 @@ pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
         match Room::of::<T, S>() {
-            Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 12, 4, 1, 2>(s, row),
-            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 6, 4, 1, 2>(s, row),
+            Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 12, SLIM, 4, 2>(s, row),
+            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 6, 6, 4, 2>(s, row),
             Room::Emulated => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 2>(s, row),
             Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 2, 1, 4>(s, row),
             Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 1>(s, row),

@@ -6,8 +6,10 @@
 //! sum_sq = fma(g, g, sum_sq)
 //! ```
 //!
-//! Plan: where registers hold `g` and both sums, they do. Tiles for which they are too few hold `g` alone, as the
-//! matrix product would; the sums *wait* in memory while an example is gone through.
+//! Plan: where registers hold `g` and both sums, they do; with 32 of them those of ten rows of one vector, which is how
+//! short sequences are gone through. Tiles for which they are too few hold `g` alone, as the matrix product would; the
+//! sums *wait* in memory while an example is gone through, which is to be long then: that many stores at once take more
+//! time than the additions.
 
 use core::mem::MaybeUninit;
 

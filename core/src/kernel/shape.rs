@@ -3,6 +3,8 @@
 
 use core::num::NonZeroUsize;
 
+use super::sweep::{BLOCK, PAGE};
+use super::tile::Source;
 use crate::Element;
 use crate::simd::Simd;
 
@@ -15,8 +17,8 @@ pub struct Shape {
     pub grad: [usize; 3],
     /// Rows of a tile of `moments`.
     pub moments: usize,
-    /// Rows of a tile of the `moments` of sequences, of long ones first.
-    pub sequence: [usize; 2],
+    /// Rows of a tile of the `moments` of sequences, of long and of short ones, and of a lower one for what is left over.
+    pub sequence: [usize; 3],
     /// Steps from which on sequences are long: all of the sums in memory can wait while an example is gone through.
     pub long: usize,
     /// Registers that hold a vector.
@@ -33,11 +35,11 @@ pub(crate) const TILE_VECS: usize = 2;
 #[inline(always)]
 pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
     let (vecs, grad, moments, sequence, long) = match Room::of::<T, S>() {
-        Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, [12, 4], 16),
-        Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, [6, 4], 0),
-        Room::Emulated => (TILE_VECS, [1, 1, 1], 1, [1, 1], 0),
-        Room::Scalars32 => (4, [2, 2, 1], 2, [2, 2], 0),
-        Room::Software => (1, [1, 1, 1], 1, [1, 1], 0),
+        Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, [12, SLIM, 4], 16),
+        Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, [6, 6, 4], 0),
+        Room::Emulated => (TILE_VECS, [1, 1, 1], 1, [1, 1, 1], 0),
+        Room::Scalars32 => (4, [2, 2, 1], 2, [2, 2, 2], 0),
+        Room::Software => (1, [1, 1, 1], 1, [1, 1, 1], 0),
     };
     let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
     Shape { panel, grad, moments, sequence, long, registers: S::REGISTERS }
@@ -69,6 +71,9 @@ impl Rows {
         }
     }
 }
+
+/// Rows of a tile that is a vector wide, so that 32 registers hold all sums of a sequence.
+pub(super) const SLIM: usize = 10;
 
 /// Rows that are low, and wide.
 pub(super) const LOW: usize = 3;
@@ -104,16 +109,28 @@ impl Shape {
         Rows::of(self.moments, left)
     }
 
-    /// Rows of the `moments` of sequences of so many steps, with so many left.
-    pub(crate) fn sequence_rows(&self, steps: usize, left: usize) -> Rows {
-        let [tall, rows] = self.sequence;
+    /// Rows of the `moments` of sequences, with so many left; `packed` if `src` is copied first.
+    pub(crate) fn sequence_rows<T>(&self, src: &Source<T>, packed: bool, left: usize) -> Rows
+    where
+        T: Element,
+    {
+        let [long, short, rows] = self.sequence;
+        // (Tiles of short ones read everything twice, for which it is to be near.)
+        let near = packed || src.x_stride * size_of::<T>() < PAGE / 2;
+        let near = near && src.depth() <= BLOCK;
+        let least = if packed && near { 2 * self.long } else { self.long };
+        let tall = match src.steps >= least {
+            true => long,
+            false if near => short,
+            false => rows,
+        };
         // (Lower tiles if they leave fewer rows over.)
         let over = |left: usize| left % rows.max(1);
-        let lower = left < 2 * tall && over(left) < over(left.wrapping_sub(tall));
-        if steps >= self.long && left >= tall && !lower {
-            Rows::Tile(tall)
-        } else {
-            Rows::of(rows, left)
+        let lower = left != tall && left < 2 * tall && over(left) < over(left.wrapping_sub(tall));
+        match left {
+            _ if left >= tall && !lower => Rows::Tile(tall),
+            2 | 3 if rows > LOW => Rows::Tile(left),
+            _ => Rows::of(rows, left),
         }
     }
 

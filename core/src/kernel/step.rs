@@ -307,7 +307,7 @@ where
             (true, _) if few || depth <= SHALLOW && long => Rows::Single(1),
             (false, _) => shape.grad_rows(left),
             (true, false) => shape.moments_rows(left),
-            (true, true) => shape.sequence_rows(src.steps, left),
+            (true, true) => shape.sequence_rows(src, way == Way::Packed, left),
         }
     }
 

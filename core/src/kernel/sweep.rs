@@ -31,7 +31,7 @@ use super::tile::Source;
 use crate::{Dims, Element, Isa};
 
 /// `(b, t)` between two visits of the sums in memory.
-const BLOCK: usize = 256;
+pub(super) const BLOCK: usize = 256;
 
 /// Bytes of packed `x`: half of a small second-level cache, and no more, since the outputs pass through it too.
 const PACKED_BYTES: usize = 256 << 10;
@@ -122,6 +122,8 @@ const fn block_of(depth: usize, steps: usize) -> usize {
 pub(crate) enum Way {
     /// In tiles, as tall as there are rows for.
     Tiles,
+    /// The same, from copies of `x` and `dy`.
+    Packed,
     /// Row by row: there is little to do for each.
     Few,
     /// All at once: there is little to do at all.
@@ -322,6 +324,11 @@ impl<T: Element> Walk<T> {
         }
     }
 
+    /// How it is gone through.
+    fn way(&self) -> Way {
+        if self.packs { Way::Packed } else { Way::Tiles }
+    }
+
     /// The columns that are packed at a time: whole panels, or 0 where packing cannot be done or does
     /// not pay.
     fn width(&self, scratch: usize) -> usize {
@@ -391,7 +398,7 @@ impl<T: Element> Walk<T> {
         (mut dy, mut room): (*mut T, usize),
         kernel: &K,
     ) -> usize {
-        let tile = |j| kernel.rows(&self.shape, &self.src, Way::Tiles, self.rows - j).count();
+        let tile = |j| kernel.rows(&self.shape, &self.src, self.way(), self.rows - j).count();
         while j < self.rows {
             let rows = tile(j);
             // As many tiles of so many rows as follow each other, and fit.
@@ -424,7 +431,7 @@ impl<T: Element> Walk<T> {
         let mut packed = dy;
         while j < end {
             let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src }.row(j);
-            let next = kernel.rows(&self.shape, &self.src, Way::Tiles, self.rows - j);
+            let next = kernel.rows(&self.shape, &self.src, self.way(), self.rows - j);
             let rows = next.count();
             if let Some(dy) = packed {
                 (src.dy, src.dy_stride, src.dy_row) = (dy, rows, 1);

@@ -127,6 +127,8 @@ pub fn shapes() -> Vec<Dims> {
     shapes.extend((0..=26).map(|batch| shape(batch, 1, 7, 19))); // rows of the input gradient
     shapes.extend((0..=9).map(|batch| shape(batch, 2, 4, 35)));
     shapes.extend((0..=4).map(|steps| shape(2, steps, 7, 35)));
+    shapes.extend((0..=4).map(|steps| shape(2, steps, 11, 35)));
+    shapes.extend((10..=24).map(|outputs| shape(2, 3, outputs, 35))); // of short sequences
     shapes.extend((0..=4).map(|steps| shape(1, steps, 1, 1)));
     shapes
 }
