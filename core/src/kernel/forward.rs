@@ -12,6 +12,7 @@
 use core::mem::MaybeUninit;
 
 use super::columns;
+use super::row::LINE;
 use super::sweep::{CACHES, FAR};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
@@ -98,6 +99,9 @@ pub struct Forward<'a, T> {
     pub(super) memory: *mut T,
     /// One row of `x` against more rows of `W` than the second-level cache holds: they are fetched ahead.
     far: bool,
+    /// Where some of the rows of `x` begin that come after these, and how many elements of them are fetched for each of
+    /// these.
+    next: (*const T, usize),
 }
 
 impl<'a, T: Element> Forward<'a, T> {
@@ -115,7 +119,10 @@ impl<'a, T: Element> Forward<'a, T> {
         let rows = y.len().checked_div(outputs)?;
         let far = CACHES && rows == 1 && size_of_val(weight) >= FAR;
         let (x, weight, y) = (x.as_ptr(), weight.as_ptr(), y.as_mut_ptr());
-        Some((Forward { x, weight, bias, from, y, inputs, outputs, memory, far }, rows))
+        Some((
+            Forward { x, weight, bias, from, y, inputs, outputs, memory, far, next: (x, 0) },
+            rows,
+        ))
     }
 
     /// Columns `i .. to` of the dot products of `R` rows of `x`, from `row` on, with `C` rows of `W`, from `j` on.
@@ -361,9 +368,11 @@ impl<'a, T: Element> Forward<'a, T> {
                     }
                     i = to;
                 }
+                self.fetch_next(s, row - first, tiles * R);
                 row += tiles * R;
             }
             while row + R <= end {
+                self.fetch_next(s, row - first, R);
                 self.tiles::<S, R, C, G>(s, copied, row, (j, n));
                 row += R;
             }
@@ -375,6 +384,27 @@ impl<'a, T: Element> Forward<'a, T> {
                 self.tiles::<S, 1, C, G>(s, false, row, (j, n));
                 row += 1;
             }
+        }
+    }
+
+    /// The same, if there are so many passes to go until rows `row .. end` of `x` are left for those after them, of which
+    /// each of the last passes fetches its part.
+    #[inline(always)]
+    pub(super) fn ahead(self, passes: usize, (row, end): (usize, usize), rows: usize) -> Self {
+        if !CACHES || passes > PASSES || end >= rows {
+            return self;
+        }
+        let each = self.inputs / PASSES;
+        let at = end * self.inputs + (passes - 1) * (end - row) * each;
+        Forward { next: (self.x.wrapping_add(at), each), ..self }
+    }
+
+    /// Fetches what is to be fetched for `n` rows, after as many as were `done`.
+    #[inline(always)]
+    pub(super) fn fetch_next<S: Simd<T>>(&self, s: S, done: usize, n: usize) {
+        let (next, each) = self.next;
+        for at in (0..if CACHES { n * each } else { 0 }).step_by(LINE / size_of::<T>()) {
+            s.prefetch(next.wrapping_add(done * each + at));
         }
     }
 
@@ -418,7 +448,9 @@ impl<'a, T: Element> Forward<'a, T> {
             unsafe {
                 while j + C <= self.outputs {
                     let n = if CACHES { tiles.min((self.outputs - j) / C) } else { 1 };
-                    self.rows::<S, R, C, G, COPIES>(s, (row, end), (j, n));
+                    let passes = (self.outputs - j) / (n * C);
+                    let job = self.ahead(passes, (row, end), rows);
+                    job.rows::<S, R, C, G, COPIES>(s, (row, end), (j, n));
                     j += n * C;
                 }
                 if HALF > 1 && j + HALF <= self.outputs {
@@ -442,6 +474,9 @@ impl<'a, T: Element> Forward<'a, T> {
 
 /// Bytes of `x` that are gone through for each few rows of `W`.
 pub(super) const X_BYTES: usize = 512 << 10;
+
+/// The last passes over them in which those that follow are fetched.
+const PASSES: usize = 8;
 
 /// Bytes of these rows of `W`: most of a first-level cache.
 const W_BYTES: usize = 24 << 10;
