@@ -387,21 +387,21 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 
-    /// The same, if there are so many passes to go until rows `row .. end` of `x` are left for those after them, of which
-    /// each of the last passes fetches its part.
+    /// The same, if there are so many passes to go, this one among them, until rows `row .. end` of `x` are left for those
+    /// after them, of which each of the last passes fetches its part.
     #[inline(always)]
-    pub(super) fn ahead(self, passes: usize, (row, end): (usize, usize), rows: usize) -> Self {
-        if !CACHES || passes > PASSES || end >= rows {
+    fn ahead(self, passes: usize, (row, end): (usize, usize)) -> Self {
+        if passes > PASSES {
             return self;
         }
         let each = self.inputs / PASSES;
-        let at = end * self.inputs + (passes - 1) * (end - row) * each;
+        let at = end * self.inputs + passes.saturating_sub(1) * (end - row) * each;
         Forward { next: (self.x.wrapping_add(at), each), ..self }
     }
 
     /// Fetches what is to be fetched for `n` rows, after as many as were `done`.
     #[inline(always)]
-    pub(super) fn fetch_next<S: Simd<T>>(&self, s: S, done: usize, n: usize) {
+    fn fetch_next<S: Simd<T>>(&self, s: S, done: usize, n: usize) {
         let (next, each) = self.next;
         for at in (0..if CACHES { n * each } else { 0 }).step_by(LINE / size_of::<T>()) {
             s.prefetch(next.wrapping_add(done * each + at));
@@ -448,8 +448,10 @@ impl<'a, T: Element> Forward<'a, T> {
             unsafe {
                 while j + C <= self.outputs {
                     let n = if CACHES { tiles.min((self.outputs - j) / C) } else { 1 };
-                    let passes = (self.outputs - j) / (n * C);
-                    let job = self.ahead(passes, (row, end), rows);
+                    let mut job = self;
+                    if CACHES && end < rows {
+                        job = self.ahead((self.outputs - j) / C / n.max(1), (row, end));
+                    }
                     job.rows::<S, R, C, G, COPIES>(s, (row, end), (j, n));
                     j += n * C;
                 }
