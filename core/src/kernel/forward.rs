@@ -387,8 +387,8 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 
-    /// The same, if there are so many passes to go, this one among them, until rows `row .. end` of `x` are left for those
-    /// after them, of which each of the last passes fetches its part.
+    /// What is to be done when there are so many passes to go, this one among them, until rows `row .. end` of `x` are
+    /// left for those after them: each of the last passes fetches its part of these.
     #[inline(always)]
     fn ahead(self, passes: usize, (row, end): (usize, usize)) -> Self {
         if passes > PASSES {

@@ -5,7 +5,7 @@
 //! left over below; if those are one to three its tiles are wider, for as many sums at a time.
 
 use super::sequence::sequence_tile;
-use super::shape::{LOW, Room, Rows, SLIM};
+use super::shape::{LOW, Room, Rows, SLIM, TILE_VECS};
 use super::sweep::{CACHES, FAR};
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
@@ -399,7 +399,7 @@ impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
         // SAFETY: by contract.
         unsafe {
             let (out, out_sq) = (row.out.at(r, c), row.out_sq.at(r, c));
-            if SEQUENCE && ROWS == SLIM && VECS == 2 {
+            if SEQUENCE && ROWS == SLIM && VECS == TILE_VECS {
                 for v in 0..VECS {
                     let c = v * S::LANES;
                     let (src, n) = (src.columns(c), S::LANES);

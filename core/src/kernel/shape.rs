@@ -64,6 +64,14 @@ impl Rows {
         if left < rows { Rows::Single(left) } else { Rows::Tile(rows) }
     }
 
+    /// The same, but that two or three are a tile of their own if `rows` are more.
+    fn rest(rows: usize, left: usize) -> Self {
+        match left {
+            2 | 3 if rows > LOW => Rows::Tile(left),
+            _ => Rows::of(rows, left),
+        }
+    }
+
     /// How many.
     pub(crate) fn count(self) -> usize {
         match self {
@@ -98,9 +106,7 @@ impl Shape {
         match left {
             _ if left >= tall => Rows::Tile(tall),
             _ if left >= rows && left != 2 * rest => Rows::Tile(rows),
-            _ if left >= rest => Rows::Tile(rest),
-            2 | 3 if rest > LOW => Rows::Tile(left),
-            _ => Rows::Single(left),
+            _ => Rows::rest(rest, left),
         }
     }
 
@@ -127,11 +133,7 @@ impl Shape {
         // (Lower tiles if they leave fewer rows over.)
         let over = |left: usize| left % rows.max(1);
         let lower = left != tall && left < 2 * tall && over(left) < over(left.wrapping_sub(tall));
-        match left {
-            _ if left >= tall && !lower => Rows::Tile(tall),
-            2 | 3 if rows > LOW => Rows::Tile(left),
-            _ => Rows::of(rows, left),
-        }
+        if left >= tall && !lower { Rows::Tile(tall) } else { Rows::rest(rows, left) }
     }
 
     /// Rows of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each update that runs

@@ -307,8 +307,9 @@ impl<T: Element> Walk<T> {
             kernel.block(b == 0, b + block == src.batch);
             // SAFETY: examples b .. b + block are inside.
             unsafe {
-                let walk = Walk { src: src.examples(b, block), ..self };
+                let mut walk = Walk { src: src.examples(b, block), ..self };
                 let width = walk.width(scratch.len());
+                walk.packs = width > 0;
                 if width > 0 {
                     walk.packed(width, scratch, kernel);
                 } else if walk.weights_pay() {
