@@ -48,6 +48,12 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     /// Inner loops in assembly, where the compiler cannot be told to use the instructions.
     const LOOPS: Option<Loops<T>> = None;
 
+    /// Whether [`Self::sqrt_by_products`] is the faster way on this CPU.
+    #[inline(always)]
+    fn slow_divider(self) -> bool {
+        false
+    }
+
     /// `x` in every lane.
     fn splat(self, x: T) -> Self::V;
 

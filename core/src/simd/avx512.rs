@@ -5,12 +5,16 @@ use super::{Simd, first_of, opaque, padded, sum_lanes, sums_by_fours, transpose}
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
+use core::sync::atomic::{AtomicU8, Ordering};
 
 cpufeatures::new!(detect, "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl");
 
 /// The token of the AVX-512 backend: proof that CPU and operating system have F, BW, DQ and VL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Avx512(());
+pub struct Avx512 {
+    /// Whether 16 square roots take longer by the divider than by the multipliers.
+    slow_divider: bool,
+}
 
 impl Avx512 {
     /// The token, if this CPU and its operating system have AVX-512 F, BW, DQ and VL.
@@ -21,7 +25,31 @@ impl Avx512 {
     /// }
     /// ```
     pub fn new() -> Option<Self> {
-        detect::get().then_some(Avx512(()))
+        detect::get().then(|| Avx512 { slow_divider: slow_divider() })
+    }
+
+    /// The same, square roots made by multiplications (or not) whatever the CPU: for tests, whose CPU may be any.
+    #[doc(hidden)]
+    pub const fn with_slow_divider(self, slow_divider: bool) -> Self {
+        Avx512 { slow_divider }
+    }
+}
+
+/// Whether the CPU's divider is slow beside its multipliers. A root and a quotient of 16 lanes take 22 cycles of
+/// Intel's, 16 and 7 of that of AMD's Zen 4 and Zen 5. The CPU is asked once: in a virtual machine that takes long.
+fn slow_divider() -> bool {
+    static KNOWN: AtomicU8 = AtomicU8::new(0); // 1 + the answer, once there is one
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: CPUs with AVX-512 have the instruction.
+            #[allow(unused_unsafe)] // newer compilers know that
+            let vendor = unsafe { __cpuid(0) };
+            let [genu, ine_i, ntel] = [*b"Genu", *b"ineI", *b"ntel"].map(u32::from_le_bytes);
+            let intel = (vendor.ebx, vendor.edx, vendor.ecx) == (genu, ine_i, ntel);
+            KNOWN.store(1 + u8::from(intel), Ordering::Relaxed);
+            intel
+        }
+        known => known > 1,
     }
 }
 
@@ -211,6 +239,11 @@ macro_rules! avx512 {
             const LANES: usize = $lanes;
             const REGISTERS: usize = 32;
             const ROOTS: bool = size_of::<$T>() == 4;
+
+            #[inline(always)]
+            fn slow_divider(self) -> bool {
+                self.slow_divider
+            }
 
             #[inline(always)]
             fn splat(self, x: $T) -> $V {
