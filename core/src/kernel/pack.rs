@@ -1,6 +1,7 @@
 //! Copies of `x` and `dy` in the order in which tiles read them. Why, is told in [`super::sweep`].
 
-use super::tile::Source;
+use super::row::LINE;
+use super::tile::{SOON, Source};
 use crate::Element;
 use crate::simd::Simd;
 
@@ -43,15 +44,42 @@ pub(crate) unsafe fn x<T: Element, S: Simd<T>>(
     }
 }
 
+/// Tiles whose `dy` is copied at a time. Their lines lie whole tiles apart, often in the same few sets of the first-level
+/// cache, where they are to stay until they are full.
+const TILES: usize = 16;
+
 /// Copies `c[b] dy` of `tiles` times `rows` rows from `j` on, as `[tile][b, t][rows]`.
-///
-/// Whole vectors are loaded and stored where they stay inside: what they hold past a tile's `rows` is overwritten
-/// by the next `(b, t)`. (Masks cost more than the rest of it.)
 ///
 /// # Safety
 /// `src` is readable, and the rows are inside; `to` is writable for `tiles * depth * rows` elements.
 #[inline(always)]
 pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
+    s: S,
+    src: &Source<T>,
+    j: usize,
+    rows: usize,
+    tiles: usize,
+    to: *mut T,
+) {
+    for k in (0..tiles).step_by(TILES) {
+        // SAFETY: by contract.
+        unsafe {
+            let to = to.add(k * src.depth() * rows);
+            some_dy::<T, S>(s, src, j + k * rows, rows, TILES.min(tiles - k), to);
+        }
+    }
+}
+
+/// The same for a few tiles.
+///
+/// Whole vectors are loaded and stored where they stay inside: what they hold past a tile's `rows` is overwritten
+/// by the next `(b, t)`. (Masks cost more than the rest of it.) Lines that come soon are fetched, those that are written
+/// too: both arrays are larger than the second-level cache likes.
+///
+/// # Safety
+/// As [`dy`].
+#[inline(always)]
+unsafe fn some_dy<T: Element, S: Simd<T>>(
     s: S,
     src: &Source<T>,
     j: usize,
@@ -74,6 +102,9 @@ pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
             for _ in 0..src.steps {
                 let to = to.add(at);
                 if vectors {
+                    for k in (0..all).step_by(LINE / size_of::<T>()) {
+                        s.prefetch(from.wrapping_add(SOON * src.dy_stride + k));
+                    }
                     for k in 0..tiles {
                         for r in (0..partial).step_by(S::LANES) {
                             s.store(to.add(k * tile + r), scaled(s.load(from.add(k * rows + r))));
@@ -83,6 +114,7 @@ pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
                     let (from, to, n) = (from.add(partial), to.add(partial), rows - partial);
                     for k in 0..if n > 0 { tiles } else { 0 } {
                         let (from, to) = (from.add(k * rows), to.add(k * tile));
+                        s.prefetch(to.wrapping_add(SOON * rows));
                         if k < whole {
                             s.store(to, scaled(s.load(from)));
                         } else {

@@ -19,8 +19,8 @@ use crate::{Element, Fold, Start};
 /// Tiles of so many rows have the time to fetch what they will read.
 const TALL: usize = 12;
 
-/// How many `(b, t)` ahead.
-const SOON: usize = 8;
+/// How many `(b, t)` ahead that is.
+pub(super) const SOON: usize = 8;
 
 /// What a tile reads: `x[b, t, i]` and `dy[b, t, j]`, from its first row and column on.
 #[derive(Clone, Copy)]
