@@ -108,10 +108,21 @@ where
 {
     let (row, tile) = (fused.row, VECS * S::LANES);
     let zeros = ([[s.splat(T::ZERO); VECS]; ROWS], [[s.splat(T::ZERO); VECS]; ROWS]);
-    let mut held = MaybeUninit::<Sums<[S::V; 2], ROWS, VECS>>::uninit();
-    let held: *mut [S::V; 2] = held.as_mut_ptr().cast();
+    // Gradients, each with its square behind it if that is wanted.
+    let of_each = if SECOND { 2 } else { 1 };
+    let mut held = MaybeUninit::<[Sums<S::V, ROWS, VECS>; 2]>::uninit();
+    let held: *mut S::V = held.as_mut_ptr().cast();
+    let held_at = |k| {
+        // SAFETY: only called for vectors of a tile that was held, which `k` numbers.
+        unsafe {
+            let at = held.add(k * of_each);
+            [*at, *at.add(of_each - 1)]
+        }
+    };
     let mut src = Source { dy_row: 1, ..row.src }; // as it is, but known when this is compiled
     let ahead = !row.ahead[0].is_null();
+    // An example for each update, or for each two if there are fewer.
+    let each = SECOND || src.batch >= ROWS * VECS;
     let mut c = 0;
     // SAFETY: c + tile <= columns; sums are held before they are updated with; an example is taken off `rest`
     // for each vector of a tile.
@@ -123,8 +134,7 @@ where
             } else {
                 for r in 0..ROWS {
                     for v in 0..VECS {
-                        // One sum instead of two: half as many examples pay for the updates.
-                        if SECOND || v == 0 {
+                        if each || v == 0 {
                             let one = rest.examples(0, 1);
                             sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, one, tile, sums);
                             rest = rest.examples(1, rest.batch - 1);
@@ -132,7 +142,7 @@ where
                         if ahead {
                             row.fetch_ahead::<S, 1>(s, (r, c + v * S::LANES), S::LANES);
                         }
-                        let (at, sums) = ((r, c - tile + v * S::LANES), *held.add(r * VECS + v));
+                        let (at, sums) = ((r, c - tile + v * S::LANES), held_at(r * VECS + v));
                         update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
                     }
                 }
@@ -141,7 +151,11 @@ where
             let (sum, sum_sq) = finished(s, fused, sums);
             for r in 0..ROWS {
                 for v in 0..VECS {
-                    *held.add(r * VECS + v) = [sum[r][v], sum_sq[r][v]];
+                    let at = held.add((r * VECS + v) * of_each);
+                    *at = sum[r][v];
+                    if SECOND {
+                        *at.add(1) = sum_sq[r][v];
+                    }
                 }
             }
             src = src.columns(row.panel_stride);
@@ -149,7 +163,7 @@ where
         }
         for r in 0..if c > 0 { ROWS } else { 0 } {
             for v in 0..VECS {
-                let (at, sums) = ((r, c - tile + v * S::LANES), *held.add(r * VECS + v));
+                let (at, sums) = ((r, c - tile + v * S::LANES), held_at(r * VECS + v));
                 update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
             }
         }
