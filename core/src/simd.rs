@@ -48,9 +48,9 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     /// Inner loops in assembly, where the compiler cannot be told to use the instructions.
     const LOOPS: Option<Loops<T>> = None;
 
-    /// Whether [`Self::sqrt_by_products`] is the faster way on this CPU.
+    /// Whether the CPU is of Intel's, where that makes a difference to what is fast.
     #[inline(always)]
-    fn slow_divider(self) -> bool {
+    fn intel(self) -> bool {
         false
     }
 

@@ -23,6 +23,8 @@ pub struct Shape {
     pub long: usize,
     /// Registers that hold a vector.
     pub registers: usize,
+    /// Whether rows of `x` that lie 2 KiB apart are better copied, whatever `dy` is like.
+    pub packs_near: bool,
 }
 
 /// Vectors side by side in a tile, where there are vectors.
@@ -33,7 +35,7 @@ pub(crate) const TILE_VECS: usize = 2;
 /// # Safety
 /// None; dispatched functions are unsafe all alike.
 #[inline(always)]
-pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
+pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(s: S) -> Shape {
     let (vecs, grad, moments, sequence, long) = match Room::of::<T, S>() {
         Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, [12, SLIM, 4], 16),
         Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, [6, 6, 4], 0),
@@ -42,7 +44,8 @@ pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(_: S) -> Shape {
         Room::Software => (1, [1, 1, 1], 1, [1, 1, 1], 0),
     };
     let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
-    Shape { panel, grad, moments, sequence, long, registers: S::REGISTERS }
+    let (registers, packs_near) = (S::REGISTERS, s.intel());
+    Shape { panel, grad, moments, sequence, long, registers, packs_near }
 }
 
 /// How many rows the next row of tiles has.

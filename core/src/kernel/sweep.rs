@@ -271,6 +271,9 @@ pub(crate) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
     let far = match shape.panel.get() * size_of::<T>() <= LINE {
         true => NEAR,
         false if rows < MANY || src.dy_row != 1 => PAGE,
+        false if !shape.packs_near && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => {
+            PAGE
+        }
         // What is saved is the walk through `dy` as well.
         false if src.dy_stride * size_of::<T>() >= PAGE / 2 => PAGE / 4,
         false => PAGE / 2,

@@ -12,8 +12,7 @@ cpufeatures::new!(detect, "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx
 /// The token of the AVX-512 backend: proof that CPU and operating system have F, BW, DQ and VL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Avx512 {
-    /// Whether 16 square roots take longer by the divider than by the multipliers.
-    slow_divider: bool,
+    intel: bool,
 }
 
 impl Avx512 {
@@ -25,19 +24,18 @@ impl Avx512 {
     /// }
     /// ```
     pub fn new() -> Option<Self> {
-        detect::get().then(|| Avx512 { slow_divider: slow_divider() })
+        detect::get().then(|| Avx512 { intel: intel() })
     }
 
-    /// The same, square roots made by multiplications (or not) whatever the CPU: for tests, whose CPU may be any.
+    /// The same, with the loops that are for a CPU of Intel's (or those for others) whatever this one is: for tests.
     #[doc(hidden)]
-    pub const fn with_slow_divider(self, slow_divider: bool) -> Self {
-        Avx512 { slow_divider }
+    pub const fn as_if(self, intel: bool) -> Self {
+        Avx512 { intel }
     }
 }
 
-/// Whether the CPU's divider is slow beside its multipliers. A root and a quotient of 16 lanes take 22 cycles of
-/// Intel's, 16 and 7 of that of AMD's Zen 4 and Zen 5. The CPU is asked once: in a virtual machine that takes long.
-fn slow_divider() -> bool {
+/// Whether the CPU is of Intel's. It is asked once, which in a virtual machine takes long.
+fn intel() -> bool {
     static KNOWN: AtomicU8 = AtomicU8::new(0); // 1 + the answer, once there is one
     match KNOWN.load(Ordering::Relaxed) {
         0 => {
@@ -241,8 +239,8 @@ macro_rules! avx512 {
             const ROOTS: bool = size_of::<$T>() == 4;
 
             #[inline(always)]
-            fn slow_divider(self) -> bool {
-                self.slow_divider
+            fn intel(self) -> bool {
+                self.intel
             }
 
             #[inline(always)]
