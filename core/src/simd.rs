@@ -1,6 +1,6 @@
 //! The vector vocabulary that kernels are written in: one small trait, one file a backend.
 //!
-//! A *token* ([`Portable`], and on x86 `Avx2` and `Avx512`) is a zero-sized value whose possession
+//! A *token* ([`Portable`], and on x86 `Avx2` and `Avx512`) is a small value whose possession
 //! proves that the CPU has the instructions; only a check of the CPU makes one. Kernels are generic
 //! over the token, `#[inline(always)]`, and become real functions only in `dispatch.rs`, where
 //! the compiler is told which instructions it may use. One lost `#[inline(always)]` on the way turns

@@ -23,8 +23,9 @@ pub struct Shape {
     pub long: usize,
     /// Registers that hold a vector.
     pub registers: usize,
-    /// Whether rows of `x` that lie 2 KiB apart are better copied, whatever `dy` is like.
-    pub packs_near: bool,
+    /// Whether the CPU is of Intel's: others have smaller second-level caches, and read rows that lie 2 KiB apart as fast
+    /// as copies of them.
+    pub intel: bool,
 }
 
 /// Vectors side by side in a tile, where there are vectors.
@@ -44,8 +45,8 @@ pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(s: S) -> Shape {
         Room::Software => (1, [1, 1, 1], 1, [1, 1, 1], 0),
     };
     let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
-    let (registers, packs_near) = (S::REGISTERS, s.intel());
-    Shape { panel, grad, moments, sequence, long, registers, packs_near }
+    let (registers, intel) = (S::REGISTERS, s.intel());
+    Shape { panel, grad, moments, sequence, long, registers, intel }
 }
 
 /// How many rows the next row of tiles has.

@@ -258,8 +258,8 @@ struct Walk<T> {
 fn rests<T: Element, K: RowKernel<T>>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
     let most = match shape.panel.get() * size_of::<T>() <= LINE {
         true => K::RESTS.min(NARROW_RESTS),
-        // Elements of `dy` that lie apart cannot be copied where `x` is.
-        false if src.dy_row != 1 => 2 * K::RESTS,
+        // Elements of `dy` that lie apart cannot be copied where `x` is. (A smaller second-level cache holds fewer sums.)
+        false if src.dy_row != 1 && shape.intel => 2 * K::RESTS,
         false => K::RESTS,
     };
     CACHES && rows <= most
@@ -271,9 +271,7 @@ pub(crate) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
     let far = match shape.panel.get() * size_of::<T>() <= LINE {
         true => NEAR,
         false if rows < MANY || src.dy_row != 1 => PAGE,
-        false if !shape.packs_near && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => {
-            PAGE
-        }
+        false if !shape.intel && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => PAGE,
         // What is saved is the walk through `dy` as well.
         false if src.dy_stride * size_of::<T>() >= PAGE / 2 => PAGE / 4,
         false => PAGE / 2,

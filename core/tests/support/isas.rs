@@ -8,7 +8,8 @@ use pergrad_core::Isa;
 /// Names the instruction sets (comma-separated) without which a test run must not pass.
 pub const REQUIRE: &str = "PERGRAD_REQUIRE_ISA";
 
-/// Calls `f` once for each instruction set that this CPU has.
+/// Calls `f` once for each instruction set that this CPU has, and once more where another maker's CPU would go another
+/// way.
 ///
 /// The names of those that could not be run go to standard error, once a program and past the test
 /// harness, which would swallow them. Fails if [`REQUIRE`] names one that was not exercised.
@@ -22,7 +23,7 @@ pub fn for_each_isa(mut f: impl FnMut(Isa)) {
 fn available() -> &'static [Isa] {
     static AVAILABLE: OnceLock<Vec<Isa>> = OnceLock::new();
     AVAILABLE.get_or_init(|| {
-        let isas: Vec<Isa> = Isa::available().collect();
+        let mut isas: Vec<Isa> = Isa::available().collect();
         let ran: Vec<&str> = isas.iter().map(|isa| isa.name()).collect();
         let not_run = missing(Isa::NAMES.iter().copied(), &ran);
         if !not_run.is_empty() {
@@ -33,8 +34,22 @@ fn available() -> &'static [Isa] {
         let required = std::env::var(REQUIRE).unwrap_or_default();
         let not_run = missing(names(&required), &ran);
         assert!(not_run.is_empty(), "{REQUIRE} asks for {not_run:?}, exercised are {ran:?}");
+        isas.extend(isas.clone().into_iter().filter_map(of_another_maker));
         isas
     })
+}
+
+/// The same instruction set, with the loops that are for CPUs of another maker, if there are any.
+pub fn of_another_maker(isa: Isa) -> Option<Isa> {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Isa::Avx512(token) = isa {
+        return [true, false]
+            .map(|intel| Isa::Avx512(token.as_if(intel)))
+            .into_iter()
+            .find(|&other| other != isa);
+    }
+    let _ = isa;
+    None
 }
 
 /// The names in a comma-separated list.
