@@ -35,12 +35,12 @@ impl Avx512 {
 }
 
 /// Whether the CPU is of Intel's. It is asked once, which in a virtual machine takes long.
+#[allow(unused_unsafe)] // newer compilers know that the instruction does no harm
 fn intel() -> bool {
     static KNOWN: AtomicU8 = AtomicU8::new(0); // 1 + the answer, once there is one
     match KNOWN.load(Ordering::Relaxed) {
         0 => {
             // SAFETY: CPUs with AVX-512 have the instruction.
-            #[allow(unused_unsafe)] // newer compilers know that
             let vendor = unsafe { __cpuid(0) };
             let [genu, ine_i, ntel] = [*b"Genu", *b"ineI", *b"ntel"].map(u32::from_le_bytes);
             let intel = (vendor.ebx, vendor.edx, vendor.ecx) == (genu, ine_i, ntel);
