@@ -14,7 +14,8 @@ fn the_walk_exercises_every_available_isa_once() {
     assert_eq!(all, available);
     assert_eq!(all[0], Isa::baseline());
     assert_eq!(all.last(), Some(&Isa::detect()));
-    assert_eq!(other_makers.len(), all.iter().filter(|isa| isa.name() == "avx512").count());
+    let ways = if cfg!(any(miri, target_feature = "avx2")) { 0 } else { 1 };
+    assert_eq!(other_makers.len(), ways * all.iter().filter(|isa| isa.name() == "avx512").count());
     for other in other_makers {
         assert!(!all.contains(other) && all.iter().any(|isa| isa.name() == other.name()));
     }
