@@ -45,7 +45,7 @@ fn available() -> &'static [Isa] {
 /// The same instruction set, with the loops that are for CPUs of another maker, if there are any.
 pub fn of_another_maker(isa: Isa) -> Option<Isa> {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    if let Isa::Avx512(token) = isa {
+    if let (Isa::Avx512(token), false) = (isa, cfg!(miri)) {
         return [true, false]
             .map(|intel| Isa::Avx512(token.as_if(intel)))
             .into_iter()
