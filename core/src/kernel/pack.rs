@@ -44,42 +44,20 @@ pub(crate) unsafe fn x<T: Element, S: Simd<T>>(
     }
 }
 
-/// Tiles whose `dy` is copied at a time. Their lines lie whole tiles apart, often in the same few sets of the first-level
-/// cache, where they are to stay until they are full.
-const TILES: usize = 16;
+/// Tiles whose `dy` is rather copied at a time. Their lines lie whole tiles apart, often in the same few sets of the
+/// first-level cache, where they are to stay until they are full.
+pub(super) const TILES: usize = 16;
 
 /// Copies `c[b] dy` of `tiles` times `rows` rows from `j` on, as `[tile][b, t][rows]`.
-///
-/// # Safety
-/// `src` is readable, and the rows are inside; `to` is writable for `tiles * depth * rows` elements.
-#[inline(always)]
-pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
-    s: S,
-    src: &Source<T>,
-    j: usize,
-    rows: usize,
-    tiles: usize,
-    to: *mut T,
-) {
-    for k in (0..tiles).step_by(TILES) {
-        // SAFETY: by contract.
-        unsafe {
-            let to = to.add(k * src.depth() * rows);
-            some_dy::<T, S>(s, src, j + k * rows, rows, TILES.min(tiles - k), to);
-        }
-    }
-}
-
-/// The same for a few tiles.
 ///
 /// Whole vectors are loaded and stored where they stay inside: what they hold past a tile's `rows` is overwritten
 /// by the next `(b, t)`. (Masks cost more than the rest of it.) Lines that come soon are fetched, those that are written
 /// too: both arrays are larger than the second-level cache likes.
 ///
 /// # Safety
-/// As [`dy`].
+/// `src` is readable, and the rows are inside; `to` is writable for `tiles * depth * rows` elements.
 #[inline(always)]
-unsafe fn some_dy<T: Element, S: Simd<T>>(
+pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
     s: S,
     src: &Source<T>,
     j: usize,

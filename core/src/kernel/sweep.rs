@@ -25,6 +25,7 @@ use core::num::NonZeroUsize;
 
 use super::few::FEW;
 use super::narrow::MOST_ROWS;
+use super::pack::TILES;
 use super::row::{LINE, Row};
 use super::shape::{Rows, Shape};
 use super::tile::Source;
@@ -403,9 +404,9 @@ impl<T: Element> Walk<T> {
         let tile = |j| kernel.rows(&self.shape, &self.src, self.way(), self.rows - j).count();
         while j < self.rows {
             let rows = tile(j);
-            // As many tiles of so many rows as follow each other, and fit.
-            let mut n = 0;
-            while n + rows <= room && j + n < self.rows && tile(j + n) == rows {
+            // As many tiles of so many rows as follow each other, and fit, but not too many at a time.
+            let (mut n, most) = (0, room.min(TILES * rows));
+            while n + rows <= most && j + n < self.rows && tile(j + n) == rows {
                 n += rows;
             }
             if n == 0 {

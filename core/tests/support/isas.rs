@@ -34,15 +34,16 @@ fn available() -> &'static [Isa] {
         let required = std::env::var(REQUIRE).unwrap_or_default();
         let not_run = missing(names(&required), &ran);
         assert!(not_run.is_empty(), "{REQUIRE} asks for {not_run:?}, exercised are {ran:?}");
-        // (Once is enough where it takes long, and where only the compiler's options are new.)
-        if !cfg!(any(miri, target_feature = "avx2")) {
+        // (Once is enough where only the compiler's options are new.)
+        if !cfg!(target_feature = "avx2") {
             isas.extend(isas.clone().into_iter().filter_map(of_another_maker));
         }
         isas
     })
 }
 
-/// The same instruction set, with the loops that are for CPUs of another maker, if there are any.
+/// The same instruction set, with the loops that are for CPUs of another maker, if there are any (and Miri, which takes
+/// long, is not at work).
 pub fn of_another_maker(isa: Isa) -> Option<Isa> {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     if let (Isa::Avx512(token), false) = (isa, cfg!(miri)) {
