@@ -12,7 +12,7 @@
 use core::mem::MaybeUninit;
 
 use super::columns;
-use super::row::LINE;
+use super::row::fetch_lines;
 use super::sweep::{CACHES, FAR};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
@@ -403,8 +403,8 @@ impl<'a, T: Element> Forward<'a, T> {
     #[inline(always)]
     fn fetch_next<S: Simd<T>>(&self, s: S, done: usize, n: usize) {
         let (next, each) = self.next;
-        for at in (0..if CACHES { n * each } else { 0 }).step_by(LINE / size_of::<T>()) {
-            s.prefetch(next.wrapping_add(done * each + at));
+        if CACHES {
+            fetch_lines(s, next.wrapping_add(done * each), n * each);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Copies of `x` and `dy` in the order in which tiles read them. Why, is told in [`super::sweep`].
 
-use super::row::LINE;
+use super::row::fetch_lines;
 use super::tile::{SOON, Source};
 use crate::Element;
 use crate::simd::Simd;
@@ -80,9 +80,7 @@ pub(crate) unsafe fn dy<T: Element, S: Simd<T>>(
             for _ in 0..src.steps {
                 let to = to.add(at);
                 if vectors {
-                    for k in (0..all).step_by(LINE / size_of::<T>()) {
-                        s.prefetch(from.wrapping_add(SOON * src.dy_stride + k));
-                    }
+                    fetch_lines(s, from.wrapping_add(SOON * src.dy_stride), all);
                     for k in 0..tiles {
                         for r in (0..partial).step_by(S::LANES) {
                             s.store(to.add(k * tile + r), scaled(s.load(from.add(k * rows + r))));

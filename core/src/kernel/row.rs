@@ -272,11 +272,7 @@ impl<T: Element> Row<T> {
                 break;
             }
             for r in r..r + ROWS {
-                let mut k = 0;
-                while k < n {
-                    s.prefetch(array.wrapping_add(r * self.ahead_stride + c + k));
-                    k += LINE / size_of::<T>();
-                }
+                fetch_lines(s, array.wrapping_add(r * self.ahead_stride + c), n);
             }
         }
     }
@@ -284,6 +280,16 @@ impl<T: Element> Row<T> {
 
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
+
+/// Fetches the lines of `n` elements from `p` on.
+#[inline(always)]
+pub(super) fn fetch_lines<T: Element, S: Simd<T>>(s: S, p: *const T, n: usize) {
+    let mut k = 0;
+    while k < n {
+        s.prefetch(p.wrapping_add(k));
+        k += LINE / size_of::<T>();
+    }
+}
 
 /// The tiles of `ROWS` rows, or of all rows one by one, whatever their weights.
 ///
