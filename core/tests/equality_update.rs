@@ -67,7 +67,7 @@ fn agrees<T: Real>(case: Case) {
     );
 }
 
-/// Every combination of switches, at the first step and later ones, on all kinds of values by turns.
+/// Every combination of switches, at the first step and later ones, on all kinds of values by turns, short and long.
 fn all_switches<T: Real>(configs: Vec<Config>) {
     let mut seed = 0;
     for config in configs {
@@ -75,7 +75,8 @@ fn all_switches<T: Real>(configs: Vec<Config>) {
             for second in [false, true] {
                 let other = Kind::ALL[1 + seed as usize % (Kind::ALL.len() - 1)];
                 for kind in [Kind::Ordinary, other] {
-                    let (n, refuse, poisoned) = (37, seed % 3 == 0, seed as usize / 3 % 3 / 2);
+                    let (refuse, poisoned) = (seed % 3 == 0, seed as usize / 3 % 3 / 2);
+                    let n = if seed / 2 % 4 > 0 { 37 } else { 250 + seed as usize % 23 };
                     agrees::<T>(Case { config, t, n, kind, second, refuse, poisoned, seed });
                     seed += 1;
                 }

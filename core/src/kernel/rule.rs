@@ -4,7 +4,7 @@
 //! (epsilon, warm-up, bias correction) is in the coefficients; what is left is a handful of switches
 //! that hold for a whole call.
 
-use super::sweep::FAR;
+use super::sweep::{CACHES, FAR};
 use crate::optim::DecayCoeff;
 use crate::simd::{AdamLoop, Simd};
 use crate::state::{AdamState, RmspropState};
@@ -462,47 +462,37 @@ impl<T: Element> Rule<T> for Adam<'_, T> {
     }
 }
 
-/// Runs of [`Momentum`].
-///
-/// # Safety
-/// The parameters are inside the arrays, and their gradients readable.
-#[inline(always)]
-pub(crate) unsafe fn run_momentum<T: Element, S: Simd<T>>(
-    s: S,
-    c: &MomentumCoeffs<T>,
-    arrays: MomentumArrays<T>,
-    run: &Run<T>,
-) -> Result<(), usize> {
-    // SAFETY: by contract.
-    unsafe { run_rows(s, Momentum(c, arrays), run) }
+/// Vectors of a stretch from which on it is worth asking which loop is for it.
+const LONG: usize = 16;
+
+/// Stamps the runs of a rule. Long ones with plain coefficients have a loop of their own where there are vectors: the
+/// fewer instructions a vector takes, the more vectors are on their way while the CPU divides or waits for memory.
+macro_rules! run_of {
+    ($name:ident, $Rule:ident, $Coeffs:ident, $Arrays:ident) => {
+        /// Runs of this rule.
+        ///
+        /// # Safety
+        /// The parameters are inside the arrays, and their gradients readable.
+        #[inline(always)]
+        pub(crate) unsafe fn $name<T: Element, S: Simd<T>>(
+            s: S,
+            c: &$Coeffs<T>,
+            arrays: $Arrays<T>,
+            run: &Run<T>,
+        ) -> Result<(), usize> {
+            let long = CACHES && run.write && run.n >= LONG * S::LANES;
+            let plain = if long { c.plain() } else { None };
+            // SAFETY: by contract.
+            unsafe {
+                match plain {
+                    Some(c) => run_rows(s, $Rule(&c, arrays), &Run { write: true, ..*run }),
+                    None => run_rows(s, $Rule(c, arrays), run),
+                }
+            }
+        }
+    };
 }
 
-/// Runs of [`Rmsprop`].
-///
-/// # Safety
-/// The parameters are inside the arrays, and their gradients readable.
-#[inline(always)]
-pub(crate) unsafe fn run_rmsprop<T: Element, S: Simd<T>>(
-    s: S,
-    c: &RmspropCoeffs<T>,
-    arrays: RmspropArrays<T>,
-    run: &Run<T>,
-) -> Result<(), usize> {
-    // SAFETY: by contract.
-    unsafe { run_rows(s, Rmsprop(c, arrays), run) }
-}
-
-/// Runs of [`Adam`].
-///
-/// # Safety
-/// The parameters are inside the arrays, and their gradients readable.
-#[inline(always)]
-pub(crate) unsafe fn run_adam<T: Element, S: Simd<T>>(
-    s: S,
-    c: &AdamCoeffs<T>,
-    arrays: AdamArrays<T>,
-    run: &Run<T>,
-) -> Result<(), usize> {
-    // SAFETY: by contract.
-    unsafe { run_rows(s, Adam(c, arrays), run) }
-}
+run_of!(run_momentum, Momentum, MomentumCoeffs, MomentumArrays);
+run_of!(run_rmsprop, Rmsprop, RmspropCoeffs, RmspropArrays);
+run_of!(run_adam, Adam, AdamCoeffs, AdamArrays);
