@@ -96,7 +96,7 @@ macro_rules! dispatch {
 dispatch! {
     unsafe fn shape() -> Shape
         = kernel::shape::shape;
-    unsafe fn pack_x(src: &Source<T>, i: usize, n: usize, to: *mut T)
+    unsafe fn pack_x(src: &Source<T>, i: usize, n: usize, panel: usize, to: *mut T)
         = kernel::pack::x;
     unsafe fn pack_dy(src: &Source<T>, j: usize, rows: usize, tiles: usize, to: *mut T)
         = kernel::pack::dy;

@@ -205,9 +205,10 @@ fn fused<T: Real>() {
     }
     for seed in 0..9 {
         step(Dims::new(13 + seed % 2, 14 + seed, 1041 + seed));
-        step(Dims::new(7, 14 + seed, 2048 + seed));
+        step(Dims::new(7, 14 + seed, 2048 + seed)); // single rows, from copies of x
     }
     step(Dims::new(13, 256, 1030)); // parameters from afar
+    step(Dims::new(13, 14, 112_399)); // and from farther
 }
 
 fn drawn<T: Real>() {

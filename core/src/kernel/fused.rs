@@ -237,6 +237,7 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
             src = src.columns(c / tile * row.panel_stride);
         }
         while ROWS == 1 && c + tile <= row.columns {
+            row.fetch_ahead::<S, 1>(s, (r + 1, c), tile);
             direct::<T, S, R, ROWS, VECS, false, SECOND>(s, rule, fused, src, (r, c), tile);
             src = src.columns(if VECS == TILE_VECS { row.panel_stride } else { tile });
             c += tile;

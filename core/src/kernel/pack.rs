@@ -1,44 +1,51 @@
 //! Copies of `x` and `dy` in the order in which tiles read them. Why, is told in [`super::sweep`].
 
 use super::row::fetch_lines;
+use super::shape::TILE_VECS;
 use super::tile::{SOON, Source};
 use crate::Element;
 use crate::simd::Simd;
 
-/// Copies columns `i .. i + n` of `x` as `[panel][b, t][panel columns]`; the last panel is filled up
-/// with `+0`.
+/// Copies columns `i .. i + n` of `x` as `[panel][b, t][panel columns]`, so many columns a panel, which are whole tiles;
+/// the last tile is filled up with `+0`.
 ///
 /// # Safety
-/// `src` is readable; `to` is writable for `depth` times `n` rounded up to whole panels of two vectors.
+/// `src` is readable; `to` is writable for `depth` times `n` rounded up to whole panels.
 #[inline(always)]
 pub(crate) unsafe fn x<T: Element, S: Simd<T>>(
     s: S,
     src: &Source<T>,
     i: usize,
     n: usize,
+    panel: usize,
     to: *mut T,
 ) {
     let depth = src.depth();
-    let panel = 2 * S::LANES;
+    let tile = TILE_VECS * S::LANES;
     for k in 0..depth {
-        // SAFETY: columns i .. i + n are inside row k of x; the panel of column c starts at
-        // c * depth, and its row k at k * panel, inside `to`.
+        let (mut from, mut to) =
+            (src.x.wrapping_add(k * src.x_stride + i), to.wrapping_add(k * panel));
+        let mut left = n;
+        // SAFETY: columns i .. i + n are inside row k of x; row k of a panel is inside `to`, with whole tiles.
         unsafe {
-            let from = src.x.add(k * src.x_stride + i);
-            let to = to.add(k * panel);
-            let mut c = 0;
-            while c + panel <= n {
-                let to = to.add(c * depth);
-                s.store(to, s.load(from.add(c)));
-                s.store(to.add(S::LANES), s.load(from.add(c + S::LANES)));
-                c += panel;
-            }
-            if c < n {
-                let first = S::LANES.min(n - c);
-                let second = n - c - first;
-                let to = to.add(c * depth);
-                s.store(to, s.load_first(from.add(c), first, T::ZERO));
-                s.store(to.add(S::LANES), s.load_first(from.add(c + first), second, T::ZERO));
+            while left > 0 {
+                let columns = panel.min(left);
+                let mut c = 0;
+                while c + tile <= columns {
+                    let to = to.add(c);
+                    s.store(to, s.load(from.add(c)));
+                    s.store(to.add(S::LANES), s.load(from.add(c + S::LANES)));
+                    c += tile;
+                }
+                if c < columns {
+                    let first = S::LANES.min(columns - c);
+                    let second = columns - c - first;
+                    let to = to.add(c);
+                    s.store(to, s.load_first(from.add(c), first, T::ZERO));
+                    s.store(to.add(S::LANES), s.load_first(from.add(c + first), second, T::ZERO));
+                }
+                (from, to) = (from.wrapping_add(columns), to.wrapping_add(depth * panel));
+                left -= columns;
             }
         }
     }

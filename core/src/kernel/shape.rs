@@ -3,6 +3,7 @@
 
 use core::num::NonZeroUsize;
 
+use super::row::DEEP;
 use super::sweep::{BLOCK, PAGE};
 use super::tile::Source;
 use crate::Element;
@@ -141,13 +142,20 @@ impl Shape {
     }
 
     /// Rows of [`super::fused`], for a fold over `depth` `(b, t)`: there is an example for each update that runs
-    /// beside its sums (or for each two without `second`), or else they are single.
-    pub(crate) fn fused_rows(&self, second: bool, depth: usize, left: usize) -> Rows {
+    /// beside its sums (or for each two without `second`), or else they are single. So they are for more examples if
+    /// parameters come from `beyond` the caches, which send long runs sooner than the pieces of a tile.
+    pub(crate) fn fused_rows(&self, second: bool, depth: usize, beyond: bool, left: usize) -> Rows {
         let [tall, rows, _] = self.grad;
+        let least = match second {
+            true if beyond => DEEP,
+            true => TILE_VECS * self.moments,
+            false if beyond && self.registers < 32 => DEEP,
+            false if beyond => 2 * tall,
+            false => tall,
+        };
         match second {
-            true if depth < TILE_VECS * self.moments => Rows::Single(left.min(SINGLES)),
+            _ if depth < least => Rows::Single(left.min(SINGLES)),
             true => Rows::of(self.moments, left),
-            false if depth < tall => Rows::Single(left.min(SINGLES)),
             false if left >= tall && depth >= TILE_VECS * tall => Rows::Tile(tall),
             false => Rows::of(rows, left),
         }

@@ -207,6 +207,9 @@ const SUMS: usize = if CACHES { 6 * 256 } else { 2 * 64 };
 /// multipliers busy.)
 const SHALLOW: usize = if CACHES { 8 } else { 0 };
 
+/// Bytes of parameters from which on hardly any cache keeps them and their state.
+const BEYOND: usize = 6 << 20;
+
 /// A sweep that hands each row of tiles to an optimizer.
 struct StepKernel<T, O, const SECOND: bool, const SEQUENCE: bool> {
     optimizer: O,
@@ -215,6 +218,8 @@ struct StepKernel<T, O, const SECOND: bool, const SEQUENCE: bool> {
     write: bool,
     /// Elements from one row of the parameters to the next.
     stride: usize,
+    /// Whether they come from memory.
+    beyond: bool,
     /// Whether the optimizer takes the sums out of the registers.
     fused: bool,
     /// The lowest index with a result that is not finite, so far.
@@ -301,7 +306,7 @@ where
         let few = way == Way::Few;
         let (depth, long) = (src.depth(), self.stride >= short::<SECOND>(shape));
         match (SECOND, SEQUENCE) {
-            _ if self.fused => shape.fused_rows(SECOND, depth, left),
+            _ if self.fused => shape.fused_rows(SECOND, depth, self.beyond, left),
             (_, false) if few => Rows::Few(1),
             (false, _) | (_, false) if way == Way::Narrow => Rows::Narrow(left),
             (true, _) if few || depth <= SHALLOW && long => Rows::Single(1),
@@ -322,7 +327,11 @@ where
 
     unsafe fn row(&mut self, isa: Isa, row: &mut Row<T>, j: usize, i: usize) {
         let at = j * self.stride + i;
-        let far = self.stride * size_of::<T>() >= PAGE;
+        let far = match row.rows {
+            // (Of a run along a row the CPU fetches what comes next by itself, but for memory that is too late.)
+            Rows::Single(_) if self.fused => self.beyond,
+            _ => self.stride * size_of::<T>() >= PAGE,
+        };
         let arrays = if far { self.optimizer.arrays() } else { [core::ptr::null(); 3] };
         let arrays = arrays.map(|p| if p.is_null() { p } else { p.wrapping_add(at) });
         // A fused row fetches one vector at a time, beside its sums.
@@ -414,6 +423,7 @@ where
         ends,
         write: layer.non_finite == NonFinite::Propagate,
         stride: inputs,
+        beyond: outputs.saturating_mul(inputs) >= BEYOND / size_of::<T>(),
         fused: CACHES
             && layer.non_finite == NonFinite::Propagate
             && layer.batch.dims.steps == 1

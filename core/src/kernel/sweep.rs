@@ -13,6 +13,8 @@
 //!   however large the batch is.
 //! * For fewer rows of output the time goes into the copy of `x`. Where sums can be resumed they are, after every
 //!   few `(b, t)`, whose `x` stays in cache as it is.
+//! * Single rows, of which a layer step of some examples likes to take one after the other, read all of `x` each time:
+//!   it is copied as it lies, as many columns at a time as a first-level cache holds.
 //! * For a few `(b, t)` and long rows the time goes into the output, not into `x`: one row of it at a time, in
 //!   long runs ([`super::few`]), nothing packed.
 //! * Of small layers the time goes into whatever is done beside the sums: for them nothing of this is considered, and the
@@ -36,6 +38,9 @@ pub(super) const BLOCK: usize = 256;
 
 /// Bytes of packed `x`: half of a small second-level cache, and no more, since the outputs pass through it too.
 const PACKED_BYTES: usize = 256 << 10;
+
+/// The same for single rows, which read all of it for each: what a first-level cache just holds.
+const SINGLE_BYTES: usize = 32 << 10;
 
 /// Bytes from one row to the next from which rows are far apart: packing pays, and prefetching.
 pub(crate) const PAGE: usize = 4 << 10;
@@ -178,7 +183,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     let near = src.x_stride * size_of::<T>() < NEAR || src.depth() <= FEW;
     let simple = few || near && src.depth() <= BLOCK && src.weights.is_null();
     if !(CACHES && simple) {
-        let walk = Walk { isa, shape, src, rows, columns, packs: false };
+        let walk = Walk { isa, shape, src, rows, columns, packs: false, single: false };
         // SAFETY: by contract.
         return unsafe { walk.blocks(scratch, kernel) };
     }
@@ -253,6 +258,8 @@ struct Walk<T> {
     columns: usize,
     /// Whether to pack, if there is room.
     packs: bool,
+    /// Whether the rows are single, so that `x` of all columns should be near by.
+    single: bool,
 }
 
 /// Whether sums of so many rows of output rather rest in memory every few `(b, t)` than that `x` is copied.
@@ -293,7 +300,14 @@ impl<T: Element> Walk<T> {
     #[cfg_attr(portable_vectors, inline(never))]
     unsafe fn blocks<K: RowKernel<T>>(mut self, scratch: *mut [T], kernel: &mut K) {
         let Walk { shape, src, rows, columns, .. } = self;
-        let pays = packing_pays(shape, &src, rows);
+        self.single = matches!(kernel.rows(&shape, &src, Way::Packed, rows), Rows::Single(_));
+        let pays = match self.single {
+            true => {
+                src.depth().saturating_mul(columns) > SINGLE_BYTES / size_of::<T>()
+                    && may_pack(src.x_stride * size_of::<T>(), rows)
+            }
+            false => packing_pays(shape, &src, rows),
+        };
         let far = src.depth().saturating_mul(src.x_stride * size_of::<T>()) >= FAR;
         let shallow = rests::<T, K>(shape, &src, rows) && columns > SHORT && (pays || far);
         self.packs = !shallow && pays && scratch.len() > 0;
@@ -343,9 +357,18 @@ impl<T: Element> Walk<T> {
         let room = scratch / depth;
         let beside_dy = room.saturating_sub(DY_ROWS);
         let fits = if packs_dy(beside_dy) { beside_dy } else { room.min(MAX_PANEL) };
-        let near = (PACKED_BYTES / size_of::<T>() / depth).max(panel.get());
+        let bytes = if self.single { SINGLE_BYTES } else { PACKED_BYTES };
+        let near = (bytes / size_of::<T>() / depth).max(panel.get());
         let all = self.columns.saturating_add(panel.get() - 1) / panel * panel.get();
-        fits.min(near).min(all) / panel * panel.get()
+        let width = fits.min(near).min(all) / panel * panel.get();
+        match self.single {
+            // All runs about as long.
+            true if width > 0 => {
+                let parts = all.div_ceil(width).max(1);
+                (all.div_ceil(parts) + panel.get() - 1) / panel * panel.get()
+            }
+            _ => width,
+        }
     }
 
     /// All rows of tiles over all columns.
@@ -377,11 +400,16 @@ impl<T: Element> Walk<T> {
                     let Source { x: near, x_stride, .. } = self.src;
                     let mut panels = Panels { x: near, x_stride, panel_stride: panel, i, n };
                     if let Some((x, _)) = x {
+                        // Of single rows the panels lie side by side.
+                        let (x_stride, panel_stride) = match self.single {
+                            true => (width, panel),
+                            false => (panel, depth * panel),
+                        };
                         if packed != i {
-                            T::pack_x(self.isa, &self.src, i, n, x);
+                            T::pack_x(self.isa, &self.src, i, n, x_stride, x);
                             packed = i;
                         }
-                        panels = Panels { x, x_stride: panel, panel_stride: depth * panel, i, n };
+                        panels = Panels { x, x_stride, panel_stride, i, n };
                     }
                     self.rows(panels, dy.map(|(dy, _)| dy.cast_const()), (j, end), kernel);
                 }
