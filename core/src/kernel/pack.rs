@@ -6,8 +6,8 @@ use super::tile::{SOON, Source};
 use crate::Element;
 use crate::simd::Simd;
 
-/// Copies columns `i .. i + n` of `x` as `[panel][b, t][panel columns]`, so many columns a panel, which are whole tiles;
-/// the last tile is filled up with `+0`.
+/// Copies columns `i .. i + n` of `x` as `[panel][b, t][panel columns]`, where a panel is as wide as a tile, or holds all
+/// of the columns; the last tile is filled up with `+0`.
 ///
 /// # Safety
 /// `src` is readable; `to` is writable for `depth` times `n` rounded up to whole panels.
@@ -22,30 +22,27 @@ pub(crate) unsafe fn x<T: Element, S: Simd<T>>(
 ) {
     let depth = src.depth();
     let tile = TILE_VECS * S::LANES;
+    // Elements from a column to where the next one would be, were they not in the same tile.
+    let apart = if panel == tile { depth } else { 1 };
     for k in 0..depth {
-        let (mut from, mut to) =
-            (src.x.wrapping_add(k * src.x_stride + i), to.wrapping_add(k * panel));
-        let mut left = n;
-        // SAFETY: columns i .. i + n are inside row k of x; row k of a panel is inside `to`, with whole tiles.
+        // SAFETY: columns i .. i + n are inside row k of x; the tile of column c starts at
+        // c * apart, and its row k at k * panel, inside `to`.
         unsafe {
-            while left > 0 {
-                let columns = panel.min(left);
-                let mut c = 0;
-                while c + tile <= columns {
-                    let to = to.add(c);
-                    s.store(to, s.load(from.add(c)));
-                    s.store(to.add(S::LANES), s.load(from.add(c + S::LANES)));
-                    c += tile;
-                }
-                if c < columns {
-                    let first = S::LANES.min(columns - c);
-                    let second = columns - c - first;
-                    let to = to.add(c);
-                    s.store(to, s.load_first(from.add(c), first, T::ZERO));
-                    s.store(to.add(S::LANES), s.load_first(from.add(c + first), second, T::ZERO));
-                }
-                (from, to) = (from.wrapping_add(columns), to.wrapping_add(depth * panel));
-                left -= columns;
+            let from = src.x.add(k * src.x_stride + i);
+            let to = to.add(k * panel);
+            let mut c = 0;
+            while c + tile <= n {
+                let to = to.add(c * apart);
+                s.store(to, s.load(from.add(c)));
+                s.store(to.add(S::LANES), s.load(from.add(c + S::LANES)));
+                c += tile;
+            }
+            if c < n {
+                let first = S::LANES.min(n - c);
+                let second = n - c - first;
+                let to = to.add(c * apart);
+                s.store(to, s.load_first(from.add(c), first, T::ZERO));
+                s.store(to.add(S::LANES), s.load_first(from.add(c + first), second, T::ZERO));
             }
         }
     }
