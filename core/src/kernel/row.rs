@@ -111,7 +111,7 @@ pub(super) unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, con
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
-        if ROWS <= LOW && VECS == 2 && row.panel_stride == panel {
+        if (ROWS <= LOW || K::WIDE) && VECS == TILE_VECS && row.panel_stride == panel {
             // Panels lie side by side: a few rows are wide instead, for more sums at a time. (A vector of a whole
             // line of the cache takes as long to load as two products.)
             let narrow = S::LANES * size_of::<T>() < LINE && S::REGISTERS > 8;

@@ -30,7 +30,7 @@ use super::narrow::MOST_ROWS;
 use super::pack::TILES;
 use super::row::{LINE, Row};
 use super::shape::{Rows, Shape};
-use super::tile::Source;
+use super::tile::{Source, TALL};
 use crate::{Dims, Element, Isa};
 
 /// `(b, t)` between two visits of the sums in memory.
@@ -51,10 +51,10 @@ pub(crate) const FAR: usize = 1 << 20;
 /// The same as [`PAGE`] for panels of a single line of the cache, which bear less.
 const NEAR: usize = PAGE / 4;
 
-/// `(b, t)` between two visits of the sums in memory if they rest often: as many as there are rows, but not less or
-/// more.
+/// `(b, t)` between two visits of the sums in memory if they rest often: so many where tiles are tall, whose next `x` is
+/// fetched meanwhile. Else as many as there are rows, but not less than these.
+const SHALLOW: usize = 128;
 const SHALLOWEST: usize = 8;
-const SHALLOW: usize = 64;
 
 /// The most rows whose sums do so, for panels of a single line of the cache.
 const NARROW_RESTS: usize = 32;
@@ -266,8 +266,8 @@ struct Walk<T> {
 fn rests<T: Element, K: RowKernel<T>>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
     let most = match shape.panel.get() * size_of::<T>() <= LINE {
         true => K::RESTS.min(NARROW_RESTS),
-        // Elements of `dy` that lie apart cannot be copied where `x` is. (A smaller second-level cache holds fewer sums.)
-        false if src.dy_row != 1 && shape.intel => 2 * K::RESTS,
+        // Elements of `dy` that lie apart cannot be copied where `x` is.
+        false if src.dy_row != 1 => 2 * K::RESTS,
         false => K::RESTS,
     };
     CACHES && rows <= most
@@ -314,7 +314,8 @@ impl<T: Element> Walk<T> {
         let depth = match rows {
             _ if !shallow => BLOCK,
             1 => 2 * SHALLOWEST,
-            _ => rows.clamp(SHALLOWEST, SHALLOW),
+            _ if shape.registers >= 32 && self.tiled(kernel) => SHALLOW,
+            _ => rows.max(SHALLOWEST),
         };
         let most = if K::RESTS > 0 { block_of(depth, src.steps) } else { src.batch };
         let mut b = 0;
@@ -339,6 +340,20 @@ impl<T: Element> Walk<T> {
                 return;
             }
         }
+    }
+
+    /// Whether the first tiles are tall, or tiles of several rows leave none over: single rows read `x` as often, but
+    /// with less to do meanwhile.
+    fn tiled<K: RowKernel<T>>(&self, kernel: &K) -> bool {
+        let mut left = self.rows;
+        while left > 0 {
+            match kernel.rows(&self.shape, &self.src, Way::Tiles, left) {
+                Rows::Tile(n) if n >= TALL => return true,
+                Rows::Tile(n) if n > 0 => left = left.saturating_sub(n),
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// How it is gone through.

@@ -17,9 +17,9 @@ use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Fold, Start};
 
 /// Tiles of so many rows have the time to fetch what they will read.
-const TALL: usize = 12;
+pub(super) const TALL: usize = 12;
 
-/// How many `(b, t)` ahead that is.
+/// How many `(b, t)` ahead a copy is fetched.
 pub(super) const SOON: usize = 8;
 
 /// What a tile reads: `x[b, t, i]` and `dy[b, t, j]`, from its first row and column on.
@@ -66,8 +66,9 @@ impl<T: Element> Source<T> {
         unsafe { *self.weights.add(b) }
     }
 
-    /// Fetches what a tall tile will read soon after `x` and `dy`, which comes from the second-level cache. (Not rows of
-    /// `dy` that lie apart: a line holds more of each than one step wants.)
+    /// Fetches what will be read soon after a tall tile's `x` and `dy`: of `x` the panel to the right, which may come from
+    /// far away, or of a copy what is some steps ahead in the second-level cache. (Not rows of `dy` that lie apart: a line
+    /// holds more of each than one step wants.)
     #[inline(always)]
     pub(crate) fn fetch_soon<S: Simd<T>, const ROWS: usize, const VECS: usize>(
         &self,
@@ -78,8 +79,10 @@ impl<T: Element> Source<T> {
         if ROWS < TALL {
             return;
         }
+        let panel = VECS * S::LANES;
+        let soon = if self.x_stride > panel { panel } else { SOON * self.x_stride };
         for v in 0..VECS {
-            s.prefetch(x.wrapping_add(SOON * self.x_stride + v * S::LANES));
+            s.prefetch(x.wrapping_add(soon + v * S::LANES));
         }
         if self.dy_row == 1 {
             let dy = dy.wrapping_add(SOON * self.dy_stride);
