@@ -13,6 +13,7 @@ pub(crate) mod narrow;
 pub(crate) mod norms;
 pub(crate) mod outer;
 pub(crate) mod pack;
+pub(crate) mod plan;
 pub(crate) mod reduce;
 pub(crate) mod row;
 pub(crate) mod rule;

@@ -11,8 +11,8 @@
 //! pays where `W` is seen by many rows of `x`, and as long as the copy stays in the first-level cache.
 
 use super::forward::{Forward, X_BYTES};
+use super::plan::CACHES;
 use super::shape::Room;
-use super::sweep::CACHES;
 use super::tile::Sums;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Isa, Start};

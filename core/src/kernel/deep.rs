@@ -6,8 +6,9 @@
 //! and the optimizer takes them when the whole batch has gone by. What it costs is then little beside the sums.
 
 use super::moments::{GradKernel, MomentsKernel};
+use super::plan::CACHES;
 use super::row::DEEP;
-use super::sweep::{CACHES, sweep};
+use super::sweep::sweep;
 use super::tile::{Ends, Out, Source};
 use crate::{Dims, Element, Isa};
 

@@ -12,8 +12,8 @@
 use core::mem::MaybeUninit;
 
 use super::columns;
+use super::plan::{CACHES, FAR};
 use super::row::fetch_lines;
-use super::sweep::{CACHES, FAR};
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Error, Isa, Start};

@@ -11,8 +11,9 @@ use core::mem::MaybeUninit;
 use core::ptr::slice_from_raw_parts_mut;
 
 use super::moments::GradKernel;
+use super::plan::{self, packing_pays};
 use super::row::ahead_from;
-use super::sweep::{self, packing_pays, sweep};
+use super::sweep::sweep;
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
 use crate::{Dims, Element, Error, Isa, Start};
@@ -95,7 +96,7 @@ fn run_input_grad<T: Element>(
         let mut kernel = GradKernel::new(ends, out, ahead_from);
         // SAFETY: the lengths of dy, weight and dx were checked against the extents.
         unsafe {
-            if sweep::may_pack(inputs.saturating_mul(size_of::<T>()), rows) {
+            if plan::may_pack(inputs.saturating_mul(size_of::<T>()), rows) {
                 with_panel(isa, src, rows, inputs, &mut kernel);
             } else {
                 sweep(isa, src, rows, inputs, &mut [], &mut kernel);
@@ -135,4 +136,4 @@ unsafe fn with_panel<T: Element>(
 
 /// Elements on the stack for a panel of `W`, packed for one block of the fold: there is no scratch of the
 /// caller's here, and rows of `W` that are a page apart are slow to read again and again.
-const PANEL: usize = sweep::one_panel();
+const PANEL: usize = plan::one_panel();

@@ -10,9 +10,10 @@
 //! registers and never stored. `grad` alone is the ordinary matrix product on the same tiles.
 
 use super::deep;
+use super::plan;
 use super::row::{Row, ahead_from};
 use super::shape::{Rows, Shape};
-use super::sweep::{self, RowKernel, Way, sweep};
+use super::sweep::{RowKernel, Way, sweep};
 use super::tile::{Ends, Out, Source};
 use crate::dims::check;
 use crate::{Batch, Dims, Element, Error, Fold, Isa};
@@ -105,7 +106,7 @@ pub fn moments<T: Element>(
 /// # let _ = SCRATCH;
 /// ```
 pub const fn scratch_len(dims: Dims) -> usize {
-    sweep::scratch_len(dims).saturating_add(deep::sums_len(dims))
+    plan::scratch_len(dims).saturating_add(deep::sums_len(dims))
 }
 
 /// What tiles of a whole layer read.

@@ -5,7 +5,8 @@
 //! [`super::tile`], each sum starting from `-0`; of larger outputs whole cache lines are streamed.
 
 use super::moments::{GradKernel, source};
-use super::row::{LINE, ahead_from};
+use super::plan::LINE;
+use super::row::ahead_from;
 use super::sweep::sweep;
 use super::tile::{Ends, Out};
 use crate::dims::check;

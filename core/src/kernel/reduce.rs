@@ -10,7 +10,7 @@
 //! and many rows are folded between a load and a store of the sums; where they come from a cache, the
 //! sums stay in the first level.
 
-use super::sweep::CACHES;
+use super::plan::CACHES;
 use super::tile::Ends;
 use crate::dims::check;
 use crate::simd::Simd;

@@ -4,9 +4,9 @@
 //! vectors, the last one masked. A row of tiles has as many rows as its kind and ISA like ([`super::shape`]), or as are
 //! left over below; if those are one to three its tiles are wider, for as many sums at a time.
 
+use super::plan::{CACHES, FAR, LINE, SMALL};
 use super::sequence::sequence_tile;
 use super::shape::{LOW, Room, Rows, SLIM, TILE_VECS};
-use super::sweep::{CACHES, FAR};
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
 use crate::{Element, Isa, Start};
@@ -198,9 +198,6 @@ pub(crate) fn ahead_from<T: Element>(isa: Isa, bytes: usize, depth: usize, array
     if bytes >= far { 0 } else { DEEP }
 }
 
-/// Bytes of an output that a second-level cache has no trouble to hold.
-const SMALL: usize = FAR / 4;
-
 impl<T: Element> Row<T> {
     /// The first of what reads `src`; the rest is to be filled in.
     #[inline(always)]
@@ -277,9 +274,6 @@ impl<T: Element> Row<T> {
         }
     }
 }
-
-/// Bytes of a cache line.
-pub(crate) const LINE: usize = 64;
 
 /// Fetches the lines of `n` elements from `p` on.
 #[inline(always)]

@@ -4,7 +4,7 @@
 //! (epsilon, warm-up, bias correction) is in the coefficients; what is left is a handful of switches
 //! that hold for a whole call.
 
-use super::sweep::{CACHES, FAR};
+use super::plan::{CACHES, FAR};
 use crate::optim::DecayCoeff;
 use crate::simd::{AdamLoop, Simd};
 use crate::state::{AdamState, RmspropState};

@@ -3,8 +3,8 @@
 
 use core::num::NonZeroUsize;
 
+use super::plan::{BLOCK, PAGE};
 use super::row::DEEP;
-use super::sweep::{BLOCK, PAGE};
 use super::tile::Source;
 use crate::Element;
 use crate::simd::Simd;
@@ -24,8 +24,7 @@ pub struct Shape {
     pub long: usize,
     /// Registers that hold a vector.
     pub registers: usize,
-    /// Whether the CPU is of Intel's: others have smaller second-level caches, and read rows that lie 2 KiB apart as fast
-    /// as copies of them.
+    /// Whether the CPU is of Intel's: others read rows that lie 2 KiB apart as fast as copies of them.
     pub intel: bool,
 }
 

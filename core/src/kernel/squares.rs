@@ -6,9 +6,10 @@
 use core::mem::MaybeUninit;
 
 use super::moments::source;
+use super::plan::CACHES;
 use super::row::Row;
 use super::shape::{Rows, Shape};
-use super::sweep::{CACHES, RowKernel, Way, sweep};
+use super::sweep::{RowKernel, Way, sweep};
 use super::tile::{Out, Source};
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Batch, Dims, Element, Isa, Start};

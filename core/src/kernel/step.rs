@@ -13,10 +13,11 @@ use core::mem::MaybeUninit;
 use super::deep::{self, LayerSums};
 use super::fused::FusedRow;
 use super::moments::source;
+use super::plan::{BEYOND, CACHES, FAR, PAGE};
 use super::row::{DEEP, Row};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
 use super::shape::{Rows, Shape};
-use super::sweep::{CACHES, FAR, PAGE, RowKernel, Way, sweep};
+use super::sweep::{RowKernel, Way, sweep};
 use super::tile::{Ends, Out, Source};
 use super::update::{NonFinite, Optimizer};
 use crate::dims::check;
@@ -206,9 +207,6 @@ const SUMS: usize = if CACHES { 6 * 256 } else { 2 * 64 };
 /// loading `x` more often. (Not without `grad_sq`, whose single rows have too few sums at a time to keep the
 /// multipliers busy.)
 const SHALLOW: usize = if CACHES { 8 } else { 0 };
-
-/// Bytes of parameters from which on hardly any cache keeps them and their state.
-const BEYOND: usize = 6 << 20;
 
 /// A sweep that hands each row of tiles to an optimizer.
 struct StepKernel<T, O, const SECOND: bool, const SEQUENCE: bool> {

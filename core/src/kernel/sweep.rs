@@ -11,8 +11,8 @@
 //!   `dy` of as many rows as there is room for is packed first, and once.
 //! * An output that is kept in memory is resumed every [`BLOCK`] `(b, t)`, so that panels stay in cache
 //!   however large the batch is.
-//! * For fewer rows of output the time goes into the copy of `x`. Where sums can be resumed they are, after every
-//!   few `(b, t)`, whose `x` stays in cache as it is.
+//! * For fewer rows of output the time goes into the copy of `x`. Where sums can be resumed they are, after some
+//!   `(b, t)`, whose `x` stays in cache as it is.
 //! * Single rows, of which a layer step of some examples likes to take one after the other, read all of `x` each time:
 //!   it is copied as it lies, as many columns at a time as a first-level cache holds.
 //! * For a few `(b, t)` and long rows the time goes into the output, not into `x`: one row of it at a time, in
@@ -28,100 +28,17 @@ use core::num::NonZeroUsize;
 use super::few::FEW;
 use super::narrow::MOST_ROWS;
 use super::pack::TILES;
-use super::row::{LINE, Row};
+use super::plan::{
+    BLOCK, CACHES, DY_ROWS, FAR, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, SHALLOW, SHALLOWEST,
+    SHORT, SINGLE_BYTES, block_of, packing_pays, packs_dy, rests, single_packing_pays,
+};
+use super::row::Row;
 use super::shape::{Rows, Shape};
 use super::tile::{Source, TALL};
-use crate::{Dims, Element, Isa};
-
-/// `(b, t)` between two visits of the sums in memory.
-pub(super) const BLOCK: usize = 256;
-
-/// Bytes of packed `x`: half of a small second-level cache, and no more, since the outputs pass through it too.
-const PACKED_BYTES: usize = 256 << 10;
-
-/// The same for single rows, which read all of it for each: what a first-level cache just holds.
-const SINGLE_BYTES: usize = 32 << 10;
-
-/// Bytes from one row to the next from which rows are far apart: packing pays, and prefetching.
-pub(crate) const PAGE: usize = 4 << 10;
-
-/// Bytes of parameters, or of `x`, that a second-level cache hardly holds beside the rest.
-pub(crate) const FAR: usize = 1 << 20;
-
-/// The same as [`PAGE`] for panels of a single line of the cache, which bear less.
-const NEAR: usize = PAGE / 4;
-
-/// `(b, t)` between two visits of the sums in memory if they rest often: so many where tiles are tall, whose next `x` is
-/// fetched meanwhile. Else as many as there are rows, but not less than these.
-const SHALLOW: usize = 128;
-const SHALLOWEST: usize = 8;
-
-/// The most rows whose sums do so, for panels of a single line of the cache.
-const NARROW_RESTS: usize = 32;
-
-/// From so many rows on whose `dy` lies side by side packing pays from nearer, however wide the panels.
-const MANY: usize = 256;
-
-/// Rows of up to so many columns are not walked one by one, however few the `(b, t)`: calling for each would take longer
-/// than what is done for it.
-const SHORT: usize = 256;
-
-/// Whether to think of caches: where there are no vectors there are hardly any. Nothing is packed then, and
-/// tiles are as large as they can be however small the batch.
-pub(crate) const CACHES: bool = cfg!(portable_vectors);
-
-/// Most rows in a tile, of any kernel and ISA; for fewer rows of output nothing is packed.
-const MAX_ROWS: usize = 12;
-
-/// Rows of `dy` that are packed at a time, at least.
-const DY_ROWS: usize = 4 * MAX_ROWS;
-
-/// Bytes of packed `dy` that are worth having where it is read for several groups of columns.
-const DY_BYTES: usize = 1 << 20;
+use crate::{Element, Isa};
 
 /// Elements of `c dy` on the stack: a row of tiles, for one block of the batch.
 const WEIGHTED: usize = if CACHES { BLOCK * MAX_ROWS } else { 0 };
-
-/// Widest panel of any ISA and type.
-const MAX_PANEL: usize = 32;
-
-/// The elements of scratch with which a sweep over an output of `dims` runs at full speed.
-pub(crate) const fn scratch_len(dims: Dims) -> usize {
-    let Dims { batch, steps, outputs: rows, inputs: columns } = dims;
-    let all = batch.saturating_mul(steps);
-    if !may_pack(columns.saturating_mul(size_of::<f32>()), rows) || all <= FEW {
-        return 0;
-    }
-    let block = if all < BLOCK || steps >= all { all } else { block_of(BLOCK, steps) * steps };
-    let fits = PACKED_BYTES / 4 / block;
-    let padded = columns.saturating_add(MAX_PANEL - 1) / MAX_PANEL * MAX_PANEL;
-    let width = if padded < fits { padded } else { fits };
-    let width = if width < MAX_PANEL { MAX_PANEL } else { width };
-    let most = DY_BYTES / 4 / block;
-    let dy_rows = match rows < most {
-        _ if width >= columns => DY_ROWS,
-        true => rows,
-        false => most,
-    };
-    block.saturating_mul(width + if dy_rows < DY_ROWS { DY_ROWS } else { dy_rows })
-}
-
-/// The elements of scratch with which the widest panel of a block can be packed.
-pub(crate) const fn one_panel() -> usize {
-    if CACHES { BLOCK * MAX_PANEL } else { 0 }
-}
-
-/// Whether there are an ISA, scratch and a batch with which `x` would be packed, whose rows are so many bytes
-/// apart, for so many rows of output.
-pub(crate) const fn may_pack(stride: usize, rows: usize) -> bool {
-    CACHES && stride >= NEAR && rows >= MAX_ROWS
-}
-
-/// Examples in a block of `depth` `(b, t)`.
-const fn block_of(depth: usize, steps: usize) -> usize {
-    let n = depth / if steps == 0 { 1 } else { steps };
-    if n == 0 { 1 } else { n }
-}
 
 /// How an output is gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,36 +179,6 @@ struct Walk<T> {
     single: bool,
 }
 
-/// Whether sums of so many rows of output rather rest in memory every few `(b, t)` than that `x` is copied.
-fn rests<T: Element, K: RowKernel<T>>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
-    let most = match shape.panel.get() * size_of::<T>() <= LINE {
-        true => K::RESTS.min(NARROW_RESTS),
-        // Elements of `dy` that lie apart cannot be copied where `x` is.
-        false if src.dy_row != 1 => 2 * K::RESTS,
-        false => K::RESTS,
-    };
-    CACHES && rows <= most
-}
-
-/// Whether to copy `x` pays, for so many rows of output.
-pub(crate) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
-    let stride = src.x_stride * size_of::<T>();
-    let far = match shape.panel.get() * size_of::<T>() <= LINE {
-        true => NEAR,
-        false if rows < MANY || src.dy_row != 1 => PAGE,
-        false if !shape.intel && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => PAGE,
-        // What is saved is the walk through `dy` as well.
-        false if src.dy_stride * size_of::<T>() >= PAGE / 2 => PAGE / 4,
-        false => PAGE / 2,
-    };
-    stride >= far && may_pack(stride, rows)
-}
-
-/// Whether `dy` is packed beside `width` columns of `x`: for a single panel it would be copied as often as it is read.
-const fn packs_dy(width: usize) -> bool {
-    width > MAX_PANEL
-}
-
 impl<T: Element> Walk<T> {
     /// A block of the batch after the other, each packed or not.
     ///
@@ -302,14 +189,11 @@ impl<T: Element> Walk<T> {
         let Walk { shape, src, rows, columns, .. } = self;
         self.single = matches!(kernel.rows(&shape, &src, Way::Packed, rows), Rows::Single(_));
         let pays = match self.single {
-            true => {
-                src.depth().saturating_mul(columns) > SINGLE_BYTES / size_of::<T>()
-                    && may_pack(src.x_stride * size_of::<T>(), rows)
-            }
+            true => single_packing_pays(&src, (rows, columns)),
             false => packing_pays(shape, &src, rows),
         };
         let far = src.depth().saturating_mul(src.x_stride * size_of::<T>()) >= FAR;
-        let shallow = rests::<T, K>(shape, &src, rows) && columns > SHORT && (pays || far);
+        let shallow = rests(shape, &src, rows, K::RESTS) && columns > SHORT && (pays || far);
         self.packs = !shallow && pays && scratch.len() > 0;
         let depth = match rows {
             _ if !shallow => BLOCK,

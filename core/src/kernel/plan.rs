@@ -1,0 +1,144 @@
+//! What a sweep reckons with: the sizes of caches, what is copied for them and when, and how often sums rest in memory.
+//! Why, is told in [`super::sweep`].
+
+use super::few::FEW;
+use super::shape::Shape;
+use super::tile::Source;
+use crate::{Dims, Element};
+
+/// Whether to think of caches: where there are no vectors there are hardly any. Nothing is packed then, and
+/// tiles are as large as they can be however small the batch.
+pub(super) const CACHES: bool = cfg!(portable_vectors);
+
+/// Bytes of a cache line.
+pub(super) const LINE: usize = 64;
+
+/// Bytes from one row to the next from which rows are far apart: packing pays, and prefetching.
+pub(super) const PAGE: usize = 4 << 10;
+
+/// The same for panels of a single line of the cache, which bear less.
+pub(super) const NEAR: usize = PAGE / 4;
+
+/// Bytes of an output that a second-level cache has no trouble to hold.
+pub(super) const SMALL: usize = FAR / 4;
+
+/// Bytes of parameters, or of `x`, that a second-level cache hardly holds beside the rest.
+pub(super) const FAR: usize = 1 << 20;
+
+/// Bytes of parameters from which on hardly any cache keeps them and their state.
+pub(super) const BEYOND: usize = 6 << 20;
+
+/// Bytes of packed `x`: half of a small second-level cache, and no more, since the outputs pass through it too.
+pub(super) const PACKED_BYTES: usize = 256 << 10;
+
+/// The same for single rows, which read all of it for each: what a first-level cache just holds.
+pub(super) const SINGLE_BYTES: usize = 32 << 10;
+
+/// Bytes of packed `dy` that are worth having where it is read for several groups of columns.
+const DY_BYTES: usize = 1 << 20;
+
+/// Most rows in a tile, of any kernel and ISA; for fewer rows of output nothing is packed.
+pub(super) const MAX_ROWS: usize = 12;
+
+/// Widest panel of any ISA and type.
+pub(super) const MAX_PANEL: usize = 32;
+
+/// Rows of `dy` that are packed at a time, at least.
+pub(super) const DY_ROWS: usize = 4 * MAX_ROWS;
+
+/// From so many rows on whose `dy` lies side by side packing pays from nearer, however wide the panels.
+const MANY: usize = 256;
+
+/// `(b, t)` between two visits of the sums in memory.
+pub(super) const BLOCK: usize = 256;
+
+/// The same if they rest often: so many where tiles are tall, whose next `x` is fetched meanwhile. Else as many as there are
+/// rows, but not less than these.
+pub(super) const SHALLOW: usize = 128;
+pub(super) const SHALLOWEST: usize = 8;
+
+/// The most rows whose sums do so, for panels of a single line of the cache.
+const NARROW_RESTS: usize = 32;
+
+/// Rows of up to so many columns are not walked one by one, however few the `(b, t)`: calling for each would take longer
+/// than what is done for it.
+pub(super) const SHORT: usize = 256;
+
+/// The elements of scratch with which a sweep over an output of `dims` runs at full speed.
+pub(super) const fn scratch_len(dims: Dims) -> usize {
+    let Dims { batch, steps, outputs: rows, inputs: columns } = dims;
+    let all = batch.saturating_mul(steps);
+    if !may_pack(columns.saturating_mul(size_of::<f32>()), rows) || all <= FEW {
+        return 0;
+    }
+    let block = if all < BLOCK || steps >= all { all } else { block_of(BLOCK, steps) * steps };
+    let fits = PACKED_BYTES / 4 / block;
+    let padded = columns.saturating_add(MAX_PANEL - 1) / MAX_PANEL * MAX_PANEL;
+    let width = if padded < fits { padded } else { fits };
+    let width = if width < MAX_PANEL { MAX_PANEL } else { width };
+    let most = DY_BYTES / 4 / block;
+    let dy_rows = match rows < most {
+        _ if width >= columns => DY_ROWS,
+        true => rows,
+        false => most,
+    };
+    block.saturating_mul(width + if dy_rows < DY_ROWS { DY_ROWS } else { dy_rows })
+}
+
+/// The elements of scratch with which the widest panel of a block can be packed.
+pub(super) const fn one_panel() -> usize {
+    if CACHES { BLOCK * MAX_PANEL } else { 0 }
+}
+
+/// Whether there are an ISA, scratch and a batch with which `x` would be packed, whose rows are so many bytes
+/// apart, for so many rows of output.
+pub(super) const fn may_pack(stride: usize, rows: usize) -> bool {
+    CACHES && stride >= NEAR && rows >= MAX_ROWS
+}
+
+/// Examples in a block of `depth` `(b, t)`.
+pub(super) const fn block_of(depth: usize, steps: usize) -> usize {
+    let n = depth / if steps == 0 { 1 } else { steps };
+    if n == 0 { 1 } else { n }
+}
+
+/// Whether sums of so many rows of output rather rest in memory every few `(b, t)` than that `x` is copied.
+///
+/// `most` of them do if panels are wider than a line of the cache, twice as many where elements of `dy` lie apart: these
+/// cannot be copied where `x` is.
+pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
+    let most = match shape.panel.get() * size_of::<T>() <= LINE {
+        true => most.min(NARROW_RESTS),
+        false if src.dy_row != 1 => 2 * most,
+        false => most,
+    };
+    CACHES && rows <= most
+}
+
+/// Whether to copy `x` pays, for so many rows of output.
+pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
+    let stride = src.x_stride * size_of::<T>();
+    let far = match shape.panel.get() * size_of::<T>() <= LINE {
+        true => NEAR,
+        false if rows < MANY || src.dy_row != 1 => PAGE,
+        false if !shape.intel && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => PAGE,
+        // What is saved is the walk through `dy` as well.
+        false if src.dy_stride * size_of::<T>() >= PAGE / 2 => PAGE / 4,
+        false => PAGE / 2,
+    };
+    stride >= far && may_pack(stride, rows)
+}
+
+/// The same for single rows: whether their `x` is more than a first-level cache holds.
+pub(super) fn single_packing_pays<T: Element>(
+    src: &Source<T>,
+    (rows, columns): (usize, usize),
+) -> bool {
+    let far = src.depth().saturating_mul(columns) > SINGLE_BYTES / size_of::<T>();
+    far && may_pack(src.x_stride * size_of::<T>(), rows)
+}
+
+/// Whether `dy` is packed beside `width` columns of `x`: for a single panel it would be copied as often as it is read.
+pub(super) const fn packs_dy(width: usize) -> bool {
+    width > MAX_PANEL
+}
