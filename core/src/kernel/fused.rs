@@ -5,7 +5,8 @@
 //! updates its parameters after each of the first examples of the next tile: on Zen 4 a root and a division
 //! of 16 lanes take 16 cycles of the divider, but only 4 of the multipliers. The parameters that the next tile
 //! will update are fetched there, too, a vector at a time: all at once they would keep its own loads waiting.
-//! With fewer examples than a tile has vectors, its parameters are updated as soon as it is summed.
+//! With fewer examples than a tile has vectors rows are single, and their parameters are updated as soon as they are
+//! summed; with some more, too, if parameters come from memory, which likes long runs: there the next row's are fetched.
 //!
 //! Only the [`plain`](AdamCoeffs::plain) configurations are compiled here, and no weights; the rest takes the
 //! longer way round in [`super::step`], to the same bits.

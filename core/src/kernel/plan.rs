@@ -102,15 +102,20 @@ pub(super) const fn block_of(depth: usize, steps: usize) -> usize {
     if n == 0 { 1 } else { n }
 }
 
+/// Whether panels are wider than a line of the cache.
+pub(super) const fn wide<T>(shape: &Shape) -> bool {
+    shape.panel.get() * size_of::<T>() > LINE
+}
+
 /// Whether sums of so many rows of output rather rest in memory every few `(b, t)` than that `x` is copied.
 ///
 /// `most` of them do if panels are wider than a line of the cache, twice as many where elements of `dy` lie apart: these
 /// cannot be copied where `x` is.
 pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
-    let most = match shape.panel.get() * size_of::<T>() <= LINE {
-        true => most.min(NARROW_RESTS),
-        false if src.dy_row != 1 => 2 * most,
-        false => most,
+    let most = match wide::<T>(&shape) {
+        false => most.min(NARROW_RESTS),
+        true if src.dy_row != 1 => 2 * most,
+        true => most,
     };
     CACHES && rows <= most
 }
@@ -118,13 +123,13 @@ pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most
 /// Whether to copy `x` pays, for so many rows of output.
 pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
     let stride = src.x_stride * size_of::<T>();
-    let far = match shape.panel.get() * size_of::<T>() <= LINE {
-        true => NEAR,
-        false if rows < MANY || src.dy_row != 1 => PAGE,
-        false if !shape.intel && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => PAGE,
+    let far = match wide::<T>(&shape) {
+        false => NEAR,
+        true if rows < MANY || src.dy_row != 1 => PAGE,
+        true if !shape.intel && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => PAGE,
         // What is saved is the walk through `dy` as well.
-        false if src.dy_stride * size_of::<T>() >= PAGE / 2 => PAGE / 4,
-        false => PAGE / 2,
+        true if src.dy_stride * size_of::<T>() >= PAGE / 2 => PAGE / 4,
+        true => PAGE / 2,
     };
     stride >= far && may_pack(stride, rows)
 }

@@ -2,9 +2,9 @@
 //!
 //! Plan: full tiles first, each reading its panel of `x`; then what is left of the columns in single
 //! vectors, the last one masked. A row of tiles has as many rows as its kind and ISA like ([`super::shape`]), or as are
-//! left over below; if those are one to three its tiles are wider, for as many sums at a time.
+//! left over below; if those are one to three (with one sum an element: six) its tiles are wider, for as many sums at a time.
 
-use super::plan::{CACHES, FAR, LINE, SMALL};
+use super::plan::{CACHES, FAR, LINE, SMALL, wide};
 use super::sequence::sequence_tile;
 use super::shape::{LOW, Room, Rows, SLIM, TILE_VECS};
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
@@ -40,7 +40,7 @@ pub(super) trait Tile<T: Element> {
     /// Whether elements of `dy` may lie apart, as they do for the input gradient.
     const APART: bool;
 
-    /// Whether registers hold one row of so many as 8 vectors.
+    /// Whether there is one sum an element, so that 16 registers hold a row of 8 vectors, and 32 six rows of 4.
     const WIDE: bool;
 
     /// The tile at that row and column.
@@ -188,9 +188,9 @@ pub(crate) fn ahead_from<T: Element>(isa: Isa, bytes: usize, depth: usize, array
         return DEEP;
     }
     // SAFETY: it has no conditions.
-    let wide = unsafe { T::shape(isa) }.panel.get() * size_of::<T>() > LINE;
+    let shape = unsafe { T::shape(isa) };
     let far = match arrays {
-        _ if wide => SMALL,
+        _ if wide::<T>(&shape) => SMALL,
         1 if depth > 6 => return DEEP,
         1 => 2 * FAR,
         _ => FAR,

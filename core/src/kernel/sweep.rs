@@ -30,7 +30,7 @@ use super::narrow::MOST_ROWS;
 use super::pack::TILES;
 use super::plan::{
     BLOCK, CACHES, DY_ROWS, FAR, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, SHALLOW, SHALLOWEST,
-    SHORT, SINGLE_BYTES, block_of, packing_pays, packs_dy, rests, single_packing_pays,
+    SHORT, SINGLE_BYTES, block_of, packing_pays, packs_dy, rests, single_packing_pays, wide,
 };
 use super::row::Row;
 use super::shape::{Rows, Shape};
@@ -198,7 +198,7 @@ impl<T: Element> Walk<T> {
         let depth = match rows {
             _ if !shallow => BLOCK,
             1 => 2 * SHALLOWEST,
-            _ if shape.registers >= 32 && self.tiled(kernel) => SHALLOW,
+            _ if wide::<T>(&shape) && self.tiled(kernel) => SHALLOW,
             _ => rows.max(SHALLOWEST),
         };
         let most = if K::RESTS > 0 { block_of(depth, src.steps) } else { src.batch };
