@@ -103,7 +103,7 @@ pub(super) const fn block_of(depth: usize, steps: usize) -> usize {
 }
 
 /// Whether panels are wider than a line of the cache.
-pub(super) const fn wide<T>(shape: &Shape) -> bool {
+pub(super) const fn wide<T>(shape: Shape) -> bool {
     shape.panel.get() * size_of::<T>() > LINE
 }
 
@@ -112,7 +112,7 @@ pub(super) const fn wide<T>(shape: &Shape) -> bool {
 /// `most` of them do if panels are wider than a line of the cache, twice as many where elements of `dy` lie apart: these
 /// cannot be copied where `x` is.
 pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
-    let most = match wide::<T>(&shape) {
+    let most = match wide::<T>(shape) {
         false => most.min(NARROW_RESTS),
         true if src.dy_row != 1 => 2 * most,
         true => most,
@@ -123,7 +123,7 @@ pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most
 /// Whether to copy `x` pays, for so many rows of output.
 pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
     let stride = src.x_stride * size_of::<T>();
-    let far = match wide::<T>(&shape) {
+    let far = match wide::<T>(shape) {
         false => NEAR,
         true if rows < MANY || src.dy_row != 1 => PAGE,
         true if !shape.intel && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => PAGE,

@@ -190,7 +190,7 @@ pub(crate) fn ahead_from<T: Element>(isa: Isa, bytes: usize, depth: usize, array
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
     let far = match arrays {
-        _ if wide::<T>(&shape) => SMALL,
+        _ if wide::<T>(shape) => SMALL,
         1 if depth > 6 => return DEEP,
         1 => 2 * FAR,
         _ => FAR,

@@ -198,7 +198,7 @@ impl<T: Element> Walk<T> {
         let depth = match rows {
             _ if !shallow => BLOCK,
             1 => 2 * SHALLOWEST,
-            _ if wide::<T>(&shape) && self.tiled(kernel) => SHALLOW,
+            _ if wide::<T>(shape) && self.tiled(kernel) => SHALLOW,
             _ => rows.max(SHALLOWEST),
         };
         let most = if K::RESTS > 0 { block_of(depth, src.steps) } else { src.batch };
@@ -258,16 +258,13 @@ impl<T: Element> Walk<T> {
         let fits = if packs_dy(beside_dy) { beside_dy } else { room.min(MAX_PANEL) };
         let bytes = if self.single { SINGLE_BYTES } else { PACKED_BYTES };
         let near = (bytes / size_of::<T>() / depth).max(panel.get());
-        let all = self.columns.saturating_add(panel.get() - 1) / panel * panel.get();
-        let width = fits.min(near).min(all) / panel * panel.get();
-        match self.single {
+        let all = self.columns.div_ceil(panel.get());
+        let mut panels = (fits.min(near) / panel).min(all);
+        if self.single && panels > 0 {
             // All runs about as long.
-            true if width > 0 => {
-                let parts = all.div_ceil(width).max(1);
-                (all.div_ceil(parts) + panel.get() - 1) / panel * panel.get()
-            }
-            _ => width,
+            panels = all.div_ceil(all.div_ceil(panels).max(1));
         }
+        panels * panel.get()
     }
 
     /// All rows of tiles over all columns.
