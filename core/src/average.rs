@@ -115,8 +115,13 @@ impl Window {
     /// # Ok::<(), pergrad_core::Error>(())
     /// ```
     pub fn correction(self, t: u64) -> f64 {
+        let t = t as f64;
+        // beta^t <= exp(-alpha t) is less than half of the last digit of 1 then; most steps of a training are these.
+        if t * self.alpha >= 38.0 {
+            return 1.0;
+        }
         // expm1 and log1p keep all digits where alpha * t is small.
-        -libm::expm1(t as f64 * libm::log1p(-self.alpha))
+        -libm::expm1(t * libm::log1p(-self.alpha))
     }
 
     /// The learning rate for the average form that makes the steps of `lr_sum` in the sum form.

@@ -345,3 +345,16 @@ fn forms_convert_there_and_back() {
     assert_eq!((there.form, there.lr), (MomentumForm::Average, 0.04));
     assert_eq!(there.to_sum_form(), sum);
 }
+
+#[test]
+fn corrections_end_at_one() {
+    for length in [1.0, 1.5, 2.0, 10.0, 1000.0, 12_345.6, 1e9] {
+        let w = window(length);
+        for t in [30.0, 36.0, 37.0, 37.5, 37.9, 38.0, 38.1, 39.0, 100.0] {
+            let t = (t * length) as u64;
+            let formula = -libm::expm1(t as f64 * libm::log1p(-w.alpha()));
+            assert_eq!(w.correction(t), formula, "N = {length}, t = {t}");
+        }
+        assert!(length == 1.0 || w.correction((30.0 * length / 2.0) as u64) < 1.0);
+    }
+}

@@ -200,6 +200,7 @@ impl<T: Element> RmspropCoeffs<T> {
             momentum: false,
             nesterov: false,
             maximize: false,
+            gain: T::ONE, // as it is without momentum
             ..*self
         };
         let coupled = matches!(self.decay, DecayCoeff::Coupled(_));
