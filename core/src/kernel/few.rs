@@ -1,4 +1,4 @@
-//! Outputs of a few examples, row by row.
+//! Outputs of a few examples, row by row; and a single row of any number of them.
 //!
 //! ```text
 //! grad[j,i] = fold_{b,t} fma(c[b] dy[b,t,j], x[b,t,i], grad)
@@ -7,7 +7,9 @@
 //!
 //! Plan: the time goes into the output, which is as long as a row can be walked in one run. A row's few `dy` are in
 //! registers, where no store can change them; how many there are is a constant, since the loops over them would take
-//! longer than what is in them, and so is what the sums start from.
+//! longer than what is in them, and so is what the sums start from. Of a single row the time goes into `x`: eight `(b, t)`
+//! at a time are read from one end to the other, as memory likes it, and the sums, which a first-level cache holds,
+//! resumed.
 
 use super::row::{GradTile, MomentsTile, Row, Tile, of_rows, tiles_of};
 use super::shape::{Room, TILE_VECS};
@@ -18,11 +20,14 @@ use crate::{Element, Start};
 /// The most `(b, t)` that are few.
 pub(crate) const FEW: usize = 4;
 
+/// `(b, t)` between two visits of sums that rest in memory.
+const SOME: usize = 8;
+
 /// Rows of `grad`.
 ///
 /// # Safety
-/// `src` of the row is readable and its output is writable for all its tiles; there are 1 to [`FEW`] `(b, t)`, and
-/// panels lie side by side.
+/// `src` of the row is readable and its output is writable for all its tiles; there are 1 to [`FEW`] `(b, t)`, or
+/// there is one row; panels lie side by side.
 #[inline(always)]
 pub(crate) unsafe fn grad_few<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
@@ -47,14 +52,12 @@ pub(crate) unsafe fn moments_few<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
 unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract; each arm has the number that it names.
     unsafe {
-        match row.src.depth() {
-            _ if matches!(Room::of::<T, S>(), Room::Emulated) => {
-                of_rows::<T, S, K, 1, TILE_VECS>(s, row)
-            }
-            1 => rows_of::<T, S, K, 1>(s, row),
-            2 => rows_of::<T, S, K, 2>(s, row),
-            3 => rows_of::<T, S, K, 3>(s, row),
-            _ => rows_of::<T, S, K, FEW>(s, row),
+        if matches!(Room::of::<T, S>(), Room::Emulated) {
+            of_rows::<T, S, K, 1, TILE_VECS>(s, row);
+        } else if row.src.depth() <= FEW {
+            rows_of_depth::<T, S, K>(s, row, 0, row.src.depth());
+        } else {
+            resting::<T, S, K>(s, row);
         }
     }
     if S::LANES > 1 && row.ends.past {
@@ -62,12 +65,58 @@ unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
     }
 }
 
-/// All rows of `DEPTH` `(b, t)`.
+/// All rows, their sums resting in memory every few `(b, t)`.
 ///
 /// # Safety
 /// As [`grad_few`].
 #[inline(always)]
-unsafe fn rows_of<T, S, K, const DEPTH: usize>(s: S, row: &Row<T>)
+unsafe fn resting<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
+    let depth = row.src.depth();
+    let mut part = *row;
+    let mut k = 0;
+    while k < depth {
+        let n = if depth - k >= SOME { SOME } else { FEW.min(depth - k) };
+        part.ends = row.ends.of_block(k == 0, k + n == depth);
+        // SAFETY: (b, t) k .. k + n are inside.
+        unsafe {
+            if n == SOME {
+                rows_of::<T, S, K, SOME>(s, &part, k);
+            } else {
+                rows_of_depth::<T, S, K>(s, &part, k, n);
+            }
+        }
+        k += n;
+    }
+}
+
+/// All rows of `n` `(b, t)` from `first` on, up to [`FEW`].
+///
+/// # Safety
+/// As [`grad_few`].
+#[inline(always)]
+unsafe fn rows_of_depth<T, S, K>(s: S, row: &Row<T>, first: usize, n: usize)
+where
+    T: Element,
+    S: Simd<T>,
+    K: Tile<T>,
+{
+    // SAFETY: by contract; each arm has the number that it names.
+    unsafe {
+        match n {
+            1 => rows_of::<T, S, K, 1>(s, row, first),
+            2 => rows_of::<T, S, K, 2>(s, row, first),
+            3 => rows_of::<T, S, K, 3>(s, row, first),
+            _ => rows_of::<T, S, K, FEW>(s, row, first),
+        }
+    }
+}
+
+/// All rows of `DEPTH` `(b, t)` from `first` on.
+///
+/// # Safety
+/// As [`grad_few`].
+#[inline(always)]
+unsafe fn rows_of<T, S, K, const DEPTH: usize>(s: S, row: &Row<T>, first: usize)
 where
     T: Element,
     S: Simd<T>,
@@ -82,15 +131,16 @@ where
         for (k, dy) in dy.iter_mut().enumerate() {
             // SAFETY: (b, t) k is inside, and so is its example's weight.
             unsafe {
-                *dy = *src.dy.add(k * src.dy_stride);
+                *dy = *src.dy.add((first + k) * src.dy_stride);
                 if !src.weights.is_null() {
-                    *dy = *src.weights.add(k / src.steps.max(1)) * *dy;
+                    *dy = *src.weights.add((first + k) / src.steps.max(1)) * *dy;
                 }
             }
         }
         let src = Source {
             batch: DEPTH,
             steps: 1,
+            x: src.x.wrapping_add(first * src.x_stride),
             dy: dy.as_ptr(),
             dy_stride: 1,
             dy_row: 1,

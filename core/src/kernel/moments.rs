@@ -142,6 +142,7 @@ impl<T: Copy> GradKernel<T> {
 
 impl<T: Element> RowKernel<T> for GradKernel<T> {
     const RESTS: usize = 128;
+    const SINGLE_FROM: usize = 0;
 
     fn rows(&self, shape: &Shape, _src: &Source<T>, way: Way, left: usize) -> Rows {
         match way {
@@ -192,6 +193,7 @@ impl<T: Copy, const SEQUENCE: bool> MomentsKernel<T, SEQUENCE> {
 
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
     const RESTS: usize = 32;
+    const SINGLE_FROM: usize = if SEQUENCE { usize::MAX } else { plan::FAR };
 
     fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows {
         match (SEQUENCE, way) {

@@ -16,7 +16,8 @@
 //! * Single rows, of which a layer step of some examples likes to take one after the other, read all of `x` each time:
 //!   it is copied as it lies, as many columns at a time as a first-level cache holds.
 //! * For a few `(b, t)` and long rows the time goes into the output, not into `x`: one row of it at a time, in
-//!   long runs ([`super::few`]), nothing packed.
+//!   long runs ([`super::few`]), nothing packed. An output of a single row goes that way too, whatever the `(b, t)`: what
+//!   counts is to read `x`.
 //! * Of small layers the time goes into whatever is done beside the sums: for them nothing of this is considered, and the
 //!   smallest are done in one call ([`super::narrow`]).
 //! * Without scratch the same tiles read `x` and `dy` where they are; example weights multiply `dy` once for
@@ -59,6 +60,9 @@ pub(crate) trait RowKernel<T: Element> {
     /// rows of them rather do so every few `(b, t)` than that `x` is copied.
     const RESTS: usize;
 
+    /// Bytes of `x` from which on a single row rather is one of a few `(b, t)` again and again than of tiles.
+    const SINGLE_FROM: usize = usize::MAX;
+
     /// Rows of the next row of tiles, with so many left.
     fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows;
 
@@ -94,11 +98,13 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         // Extents that multiply to nothing may be as large as they like.
         return;
     }
-    let few = CACHES && columns > SHORT && (1..=FEW).contains(&src.depth());
+    let depth = src.depth();
+    let single = rows == 1 && depth.saturating_mul(src.x_stride * size_of::<T>()) >= K::SINGLE_FROM;
+    let few = CACHES && columns > SHORT && depth > 0 && (depth <= FEW || single);
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
-    let near = src.x_stride * size_of::<T>() < NEAR || src.depth() <= FEW;
-    let simple = few || near && src.depth() <= BLOCK && src.weights.is_null();
+    let near = src.x_stride * size_of::<T>() < NEAR || depth <= FEW;
+    let simple = few || near && depth <= BLOCK && src.weights.is_null();
     if !(CACHES && simple) {
         let walk = Walk { isa, shape, src, rows, columns, packs: false, single: false };
         // SAFETY: by contract.
@@ -197,7 +203,6 @@ impl<T: Element> Walk<T> {
         self.packs = !shallow && pays && scratch.len() > 0;
         let depth = match rows {
             _ if !shallow => BLOCK,
-            1 => 2 * SHALLOWEST,
             _ if wide::<T>(shape) && self.tiled(kernel) => SHALLOW,
             _ => rows.max(SHALLOWEST),
         };

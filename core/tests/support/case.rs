@@ -167,6 +167,10 @@ pub fn large_shapes() -> Vec<Dims> {
         (34, 1, 140, far + 20),
         (258, 1, 5, far + 3),
         (3, 20, 20, far + 3),
+        // A single row of the output, from near by and from afar.
+        (21, 1, 1, 300),
+        (259, 1, 1, 1030),
+        (27, 10, 1, 1030),
     ]
     .map(|(batch, steps, outputs, inputs)| Dims { batch, steps, outputs, inputs })
     .into()
