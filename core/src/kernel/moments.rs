@@ -141,7 +141,7 @@ impl<T: Copy> GradKernel<T> {
 }
 
 impl<T: Element> RowKernel<T> for GradKernel<T> {
-    const RESTS: usize = 128;
+    const RESTS: usize = 256;
     const SINGLE_FROM: usize = 0;
 
     fn rows(&self, shape: &Shape, _src: &Source<T>, way: Way, left: usize) -> Rows {

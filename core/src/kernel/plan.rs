@@ -49,6 +49,9 @@ pub(super) const DY_ROWS: usize = 4 * MAX_ROWS;
 /// From so many rows on whose `dy` lies side by side packing pays from nearer, however wide the panels.
 const MANY: usize = 256;
 
+/// Up to so many rows, if their panels are wide, read a small `x` where it is.
+const SOME: usize = 128;
+
 /// `(b, t)` between two visits of the sums in memory.
 pub(super) const BLOCK: usize = 256;
 
@@ -109,15 +112,30 @@ pub(super) const fn wide<T>(shape: Shape) -> bool {
 
 /// Whether sums of so many rows of output rather rest in memory every few `(b, t)` than that `x` is copied.
 ///
-/// `most` of them do if panels are wider than a line of the cache, twice as many where elements of `dy` lie apart: these
-/// cannot be copied where `x` is.
-pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
+/// `most` of them do if panels are wider than a line of the cache.
+pub(super) fn rests<T: Element>(shape: Shape, rows: usize, most: usize) -> bool {
     let most = match wide::<T>(shape) {
         false => most.min(NARROW_RESTS),
-        true if src.dy_row != 1 => 2 * most,
         true => most,
     };
     CACHES && rows <= most
+}
+
+/// Whether `x` is more than a second-level cache holds.
+pub(super) fn is_far<T: Element>(src: &Source<T>) -> bool {
+    bytes(src) >= FAR
+}
+
+/// Bytes from the first of `x` to the last.
+pub(super) fn bytes<T: Element>(src: &Source<T>) -> usize {
+    src.depth().saturating_mul(src.x_stride * size_of::<T>())
+}
+
+/// Whether so little of `x` is read, once for each row of tiles, that it stays near by as it is. (Rows that are four
+/// pages apart share the few sets of the second-level cache, too.)
+fn is_small<T: Element>(src: &Source<T>) -> bool {
+    let few = src.steps == 1 && src.depth() <= SHALLOW;
+    few && bytes(src) <= FAR / 2 && src.x_stride * size_of::<T>() < 4 * PAGE
 }
 
 /// Whether to copy `x` pays, for so many rows of output.
@@ -125,6 +143,7 @@ pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
     let stride = src.x_stride * size_of::<T>();
     let far = match wide::<T>(shape) {
         false => NEAR,
+        true if rows <= SOME && is_small(src) => return false,
         true if rows < MANY || src.dy_row != 1 => PAGE,
         true if !shape.intel && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => PAGE,
         // What is saved is the walk through `dy` as well.

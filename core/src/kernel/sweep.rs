@@ -30,8 +30,9 @@ use super::few::FEW;
 use super::narrow::MOST_ROWS;
 use super::pack::TILES;
 use super::plan::{
-    BLOCK, CACHES, DY_ROWS, FAR, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, SHALLOW, SHALLOWEST,
-    SHORT, SINGLE_BYTES, block_of, packing_pays, packs_dy, rests, single_packing_pays, wide,
+    BLOCK, CACHES, DY_ROWS, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, SHALLOW, SHALLOWEST, SHORT,
+    SINGLE_BYTES, block_of, bytes, is_far, packing_pays, packs_dy, rests, single_packing_pays,
+    wide,
 };
 use super::row::Row;
 use super::shape::{Rows, Shape};
@@ -99,7 +100,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         return;
     }
     let depth = src.depth();
-    let single = rows == 1 && depth.saturating_mul(src.x_stride * size_of::<T>()) >= K::SINGLE_FROM;
+    let single = rows == 1 && bytes(&src) >= K::SINGLE_FROM;
     let few = CACHES && columns > SHORT && depth > 0 && (depth <= FEW || single);
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
@@ -198,8 +199,8 @@ impl<T: Element> Walk<T> {
             true => single_packing_pays(&src, (rows, columns)),
             false => packing_pays(shape, &src, rows),
         };
-        let far = src.depth().saturating_mul(src.x_stride * size_of::<T>()) >= FAR;
-        let shallow = rests(shape, &src, rows, K::RESTS) && columns > SHORT && (pays || far);
+        let shallow =
+            rests::<T>(shape, rows, K::RESTS) && columns > SHORT && (pays || is_far(&src));
         self.packs = !shallow && pays && scratch.len() > 0;
         let depth = match rows {
             _ if !shallow => BLOCK,

@@ -22,6 +22,9 @@ pub(super) const TALL: usize = 12;
 /// How many `(b, t)` ahead a copy is fetched.
 pub(super) const SOON: usize = 8;
 
+/// From so many `(b, t)` on `x` may come from so far away that the next panel is fetched.
+const LATE: usize = 48;
+
 /// What a tile reads: `x[b, t, i]` and `dy[b, t, j]`, from its first row and column on.
 #[derive(Clone, Copy)]
 pub struct Source<T> {
@@ -66,9 +69,9 @@ impl<T: Element> Source<T> {
         unsafe { *self.weights.add(b) }
     }
 
-    /// Fetches what will be read soon after a tall tile's `x` and `dy`: of `x` the panel to the right, which may come from
-    /// far away, or of a copy what is some steps ahead in the second-level cache. (Not rows of `dy` that lie apart: a line
-    /// holds more of each than one step wants.)
+    /// Fetches what will be read soon after a tall tile's `x` and `dy`: of `x` the panel to the right (unless the `(b, t)`
+    /// are few: their `x` is near), or of a copy what is some steps ahead in the second-level cache. (Not rows of `dy` that
+    /// lie apart: a line holds more of each than one step wants.)
     #[inline(always)]
     pub(crate) fn fetch_soon<S: Simd<T>, const ROWS: usize, const VECS: usize>(
         &self,
@@ -80,7 +83,11 @@ impl<T: Element> Source<T> {
             return;
         }
         let panel = VECS * S::LANES;
-        let soon = if self.x_stride > panel { panel } else { SOON * self.x_stride };
+        let soon = match self.x_stride > panel {
+            false => SOON * self.x_stride,
+            true if self.depth() < LATE => 0,
+            true => panel,
+        };
         for v in 0..VECS {
             s.prefetch(x.wrapping_add(soon + v * S::LANES));
         }
