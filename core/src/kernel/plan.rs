@@ -60,8 +60,11 @@ pub(super) const BLOCK: usize = 256;
 pub(super) const SHALLOW: usize = 128;
 pub(super) const SHALLOWEST: usize = 8;
 
-/// The most rows whose sums do so, for panels of a single line of the cache.
+/// The most rows whose sums do so, for panels of a single line of the cache; twice as many where they fetch the next one.
 const NARROW_RESTS: usize = 32;
+
+/// From so many `(b, t)` on `x` may come from so far away that tall tiles fetch the next panel.
+pub(super) const LATE: usize = 48;
 
 /// Rows of up to so many columns are not walked one by one, however few the `(b, t)`: calling for each would take longer
 /// than what is done for it.
@@ -113,8 +116,9 @@ pub(super) const fn wide<T>(shape: Shape) -> bool {
 /// Whether sums of so many rows of output rather rest in memory every few `(b, t)` than that `x` is copied.
 ///
 /// `most` of them do if panels are wider than a line of the cache.
-pub(super) fn rests<T: Element>(shape: Shape, rows: usize, most: usize) -> bool {
+pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
     let most = match wide::<T>(shape) {
+        false if shape.registers == 16 && src.depth() >= LATE => most.min(2 * NARROW_RESTS),
         false => most.min(NARROW_RESTS),
         true => most,
     };

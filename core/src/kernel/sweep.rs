@@ -36,7 +36,7 @@ use super::plan::{
 };
 use super::row::Row;
 use super::shape::{Rows, Shape};
-use super::tile::{Source, TALL};
+use super::tile::Source;
 use crate::{Element, Isa};
 
 /// Elements of `c dy` on the stack: a row of tiles, for one block of the batch.
@@ -200,7 +200,7 @@ impl<T: Element> Walk<T> {
             false => packing_pays(shape, &src, rows),
         };
         let shallow =
-            rests::<T>(shape, rows, K::RESTS) && columns > SHORT && (pays || is_far(&src));
+            rests(shape, &src, rows, K::RESTS) && columns > SHORT && (pays || is_far(&src));
         self.packs = !shallow && pays && scratch.len() > 0;
         let depth = match rows {
             _ if !shallow => BLOCK,
@@ -238,7 +238,7 @@ impl<T: Element> Walk<T> {
         let mut left = self.rows;
         while left > 0 {
             match kernel.rows(&self.shape, &self.src, Way::Tiles, left) {
-                Rows::Tile(n) if n >= TALL => return true,
+                Rows::Tile(n) if n >= self.shape.grad[0] => return true,
                 Rows::Tile(n) if n > 0 => left = left.saturating_sub(n),
                 _ => return false,
             }

@@ -13,17 +13,13 @@
 //! that loop in assembly ([`Loops`]). Where a vector takes one slot of two multipliers, as on Intel's CPUs, every
 //! instruction beside them may take one from them: what is known when the loop is compiled need not be added up.
 
+use super::plan::{LATE, LINE};
+use super::shape::LOW;
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Fold, Start};
 
-/// Tiles of so many rows have the time to fetch what they will read.
-pub(super) const TALL: usize = 12;
-
 /// How many `(b, t)` ahead a copy is fetched.
 pub(super) const SOON: usize = 8;
-
-/// From so many `(b, t)` on `x` may come from so far away that the next panel is fetched.
-const LATE: usize = 48;
 
 /// What a tile reads: `x[b, t, i]` and `dy[b, t, j]`, from its first row and column on.
 #[derive(Clone, Copy)]
@@ -69,9 +65,10 @@ impl<T: Element> Source<T> {
         unsafe { *self.weights.add(b) }
     }
 
-    /// Fetches what will be read soon after a tall tile's `x` and `dy`: of `x` the panel to the right (unless the `(b, t)`
-    /// are few: their `x` is near), or of a copy what is some steps ahead in the second-level cache. (Not rows of `dy` that
-    /// lie apart: a line holds more of each than one step wants.)
+    /// Fetches what a tall tile will read soon: of a copy of `x` what is some steps ahead, in the second-level cache; of `x`
+    /// where it is the panel to the right, which may come from far away, but for few `(b, t)`; and of `dy`. (Not its rows that
+    /// lie apart: a line holds more of each than one step wants. And nothing for few `(b, t)` where a step takes no longer than
+    /// that.)
     #[inline(always)]
     pub(crate) fn fetch_soon<S: Simd<T>, const ROWS: usize, const VECS: usize>(
         &self,
@@ -79,12 +76,14 @@ impl<T: Element> Source<T> {
         x: *const T,
         dy: *const T,
     ) {
-        if ROWS < TALL {
+        // Such are as tall as registers allow.
+        if ROWS <= LOW || 8 * ROWS < 3 * S::REGISTERS {
             return;
         }
         let panel = VECS * S::LANES;
         let soon = match self.x_stride > panel {
             false => SOON * self.x_stride,
+            true if self.depth() < LATE && S::LANES * size_of::<T>() < LINE => return,
             true if self.depth() < LATE => 0,
             true => panel,
         };
