@@ -4,7 +4,8 @@
 //! takes roots and divides. So the sums of a finished tile are *held* on the stack, and one vector of them
 //! updates its parameters after each of the first examples of the next tile: on Zen 4 a root and a division
 //! of 16 lanes take 16 cycles of the divider, but only 4 of the multipliers. The parameters that the next tile
-//! will update are fetched there, too, a vector at a time: all at once they would keep its own loads waiting.
+//! will update are fetched there, too, a vector at a time: all at once they would keep its own loads waiting. (With both
+//! sums and not too many examples those of the next row of tiles are, in runs along its rows, which come faster from afar.)
 //! With fewer examples than a tile has vectors rows are single, and their parameters are updated as soon as they are
 //! summed; with some more, too, if parameters come from memory, which likes long runs: there the next row's are fetched.
 //!
@@ -20,6 +21,9 @@ use super::tile::{BothSums, Source, Sums, grad_sums, moments_sums, scaled};
 use crate::optim::DecayCoeff;
 use crate::simd::Simd;
 use crate::{AdamCoeffs, Element, MomentumCoeffs, RmspropCoeffs};
+
+/// The most examples for which parameters are fetched in runs; with more, what was fetched so early is gone again.
+const LONG_RUNS: usize = 64;
 
 /// A row of tiles and the parameters that it is for.
 #[derive(Clone, Copy)]
@@ -125,6 +129,8 @@ where
     // An example for each update, or for each two if there are fewer.
     let each = SECOND || src.batch >= ROWS * VECS;
     let mut c = 0;
+    let runs = SECOND && src.batch <= LONG_RUNS;
+    let mut soon = (ROWS, 0); // what is fetched next if so
     // SAFETY: c + tile <= columns; sums are held before they are updated with; an example is taken off `rest`
     // for each vector of a tile.
     unsafe {
@@ -140,7 +146,13 @@ where
                             sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, one, tile, sums);
                             rest = rest.examples(1, rest.batch - 1);
                         }
-                        if ahead {
+                        if ahead && runs {
+                            row.fetch_ahead::<S, 1>(s, soon, S::LANES);
+                            soon.1 += S::LANES;
+                            if soon.1 >= row.columns {
+                                soon = (soon.0 + 1, 0);
+                            }
+                        } else if ahead {
                             row.fetch_ahead::<S, 1>(s, (r, c + v * S::LANES), S::LANES);
                         }
                         let (at, sums) = ((r, c - tile + v * S::LANES), held_at(r * VECS + v));
