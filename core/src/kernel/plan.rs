@@ -50,7 +50,7 @@ pub(super) const DY_ROWS: usize = 4 * MAX_ROWS;
 const MANY: usize = 256;
 
 /// Up to so many rows, if their panels are wide, read a small `x` where it is.
-const SOME: usize = 128;
+const UNCOPIED: usize = 128;
 
 /// `(b, t)` between two visits of the sums in memory.
 pub(super) const BLOCK: usize = 256;
@@ -147,7 +147,7 @@ pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
     let stride = src.x_stride * size_of::<T>();
     let far = match wide::<T>(shape) {
         false => NEAR,
-        true if rows <= SOME && is_small(src) => return false,
+        true if rows <= UNCOPIED && is_small(src) => return false,
         true if rows < MANY || src.dy_row != 1 => PAGE,
         true if !shape.intel && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => PAGE,
         // What is saved is the walk through `dy` as well.

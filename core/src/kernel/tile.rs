@@ -66,9 +66,8 @@ impl<T: Element> Source<T> {
     }
 
     /// Fetches what a tall tile will read soon: of a copy of `x` what is some steps ahead, in the second-level cache; of `x`
-    /// where it is the panel to the right, which may come from far away, but for few `(b, t)`; and of `dy`. (Not its rows that
-    /// lie apart: a line holds more of each than one step wants. And nothing for few `(b, t)` where a step takes no longer than
-    /// that.)
+    /// where it is the panel to the right, which may come from far away; and of `dy`. (Not its rows that lie apart: a line
+    /// holds more of each than one step wants. Nor, in vectors of a line each, that panel for few `(b, t)`, whose `x` is near.)
     #[inline(always)]
     pub(crate) fn fetch_soon<S: Simd<T>, const ROWS: usize, const VECS: usize>(
         &self,
@@ -83,8 +82,7 @@ impl<T: Element> Source<T> {
         let panel = VECS * S::LANES;
         let soon = match self.x_stride > panel {
             false => SOON * self.x_stride,
-            true if self.depth() < LATE && S::LANES * size_of::<T>() < LINE => return,
-            true if self.depth() < LATE => 0,
+            true if self.depth() < LATE && S::LANES * size_of::<T>() >= LINE => 0,
             true => panel,
         };
         for v in 0..VECS {
