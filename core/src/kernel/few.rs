@@ -65,7 +65,7 @@ unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
     }
 }
 
-/// All rows, their sums resting in memory every few `(b, t)`.
+/// A row of more than [`FEW`] `(b, t)`: its sums rest in memory every [`SOME`].
 ///
 /// # Safety
 /// As [`grad_few`].

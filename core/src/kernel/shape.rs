@@ -56,7 +56,7 @@ pub(crate) enum Rows {
     Tile(usize),
     /// One after the other.
     Single(usize),
-    /// The same, of at most [`FEW`](super::few::FEW) `(b, t)`, whose `x` is where it was.
+    /// The same, of at most [`FEW`](super::few::FEW) `(b, t)`, or a single one; `x` is where it was.
     Few(usize),
     /// All of a small layer, of no more columns than a vector has.
     Narrow(usize),
