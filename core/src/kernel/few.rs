@@ -52,12 +52,15 @@ pub(crate) unsafe fn moments_few<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
 unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract; each arm has the number that it names.
     unsafe {
-        if matches!(Room::of::<T, S>(), Room::Emulated) {
-            of_rows::<T, S, K, 1, TILE_VECS>(s, row);
-        } else if row.src.depth() <= FEW {
-            rows_of_depth::<T, S, K>(s, row, 0, row.src.depth());
-        } else {
-            resting::<T, S, K>(s, row);
+        match row.src.depth() {
+            _ if matches!(Room::of::<T, S>(), Room::Emulated) => {
+                of_rows::<T, S, K, 1, TILE_VECS>(s, row)
+            }
+            1 => rows_of::<T, S, K, 1>(s, row, 0),
+            2 => rows_of::<T, S, K, 2>(s, row, 0),
+            3 => rows_of::<T, S, K, 3>(s, row, 0),
+            FEW => rows_of::<T, S, K, FEW>(s, row, 0),
+            _ => resting::<T, S, K>(s, row),
         }
     }
     if S::LANES > 1 && row.ends.past {
@@ -75,39 +78,22 @@ unsafe fn resting<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
     let mut part = *row;
     let mut k = 0;
     while k < depth {
-        let n = if depth - k >= SOME { SOME } else { FEW.min(depth - k) };
-        part.ends = row.ends.of_block(k == 0, k + n == depth);
+        let left = depth - k;
+        let n = match left {
+            SOME.. => SOME,
+            FEW.. => FEW,
+            _ => 1,
+        };
+        part.ends = row.ends.of_block(k == 0, n == left);
         // SAFETY: (b, t) k .. k + n are inside.
         unsafe {
-            if n == SOME {
-                rows_of::<T, S, K, SOME>(s, &part, k);
-            } else {
-                rows_of_depth::<T, S, K>(s, &part, k, n);
+            match n {
+                SOME => rows_of::<T, S, K, SOME>(s, &part, k),
+                FEW => rows_of::<T, S, K, FEW>(s, &part, k),
+                _ => rows_of::<T, S, K, 1>(s, &part, k),
             }
         }
         k += n;
-    }
-}
-
-/// All rows of `n` `(b, t)` from `first` on, up to [`FEW`].
-///
-/// # Safety
-/// As [`grad_few`].
-#[inline(always)]
-unsafe fn rows_of_depth<T, S, K>(s: S, row: &Row<T>, first: usize, n: usize)
-where
-    T: Element,
-    S: Simd<T>,
-    K: Tile<T>,
-{
-    // SAFETY: by contract; each arm has the number that it names.
-    unsafe {
-        match n {
-            1 => rows_of::<T, S, K, 1>(s, row, first),
-            2 => rows_of::<T, S, K, 2>(s, row, first),
-            3 => rows_of::<T, S, K, 3>(s, row, first),
-            _ => rows_of::<T, S, K, FEW>(s, row, first),
-        }
     }
 }
 
