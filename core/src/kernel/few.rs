@@ -82,6 +82,7 @@ unsafe fn resting<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
         let n = match left {
             SOME.. => SOME,
             FEW.. => FEW,
+            2.. => 2,
             _ => 1,
         };
         part.ends = row.ends.of_block(k == 0, n == left);
@@ -90,6 +91,7 @@ unsafe fn resting<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
             match n {
                 SOME => rows_of::<T, S, K, SOME>(s, &part, k),
                 FEW => rows_of::<T, S, K, FEW>(s, &part, k),
+                2 => rows_of::<T, S, K, 2>(s, &part, k),
                 _ => rows_of::<T, S, K, 1>(s, &part, k),
             }
         }
