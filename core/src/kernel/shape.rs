@@ -37,9 +37,11 @@ pub(crate) const TILE_VECS: usize = 2;
 /// None; dispatched functions are unsafe all alike.
 #[inline(always)]
 pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(s: S) -> Shape {
-    let (vecs, grad, moments, sequence, long) = match Room::of::<T, S>() {
-        Room::Vectors32 => (TILE_VECS, [12, 6, 4], 6, [12, SLIM, 4], 16),
-        Room::Vectors16 => (TILE_VECS, [6, 6, 4], 3, [6, 6, 4], 0),
+    let room = Room::of::<T, S>();
+    let tall = room.tall();
+    let (vecs, grad, moments, sequence, long) = match room {
+        Room::Vectors32 => (TILE_VECS, [tall, 6, 4], 6, [tall, SLIM, 4], 16),
+        Room::Vectors16 => (TILE_VECS, [tall, 6, 4], 3, [tall, 6, 4], 0),
         Room::Emulated => (TILE_VECS, [1, 1, 1], 1, [1, 1, 1], 0),
         Room::Scalars32 => (4, [2, 2, 1], 2, [2, 2, 2], 0),
         Room::Software => (1, [1, 1, 1], 1, [1, 1, 1], 0),
@@ -56,7 +58,7 @@ pub(crate) enum Rows {
     Tile(usize),
     /// One after the other.
     Single(usize),
-    /// The same, of at most [`FEW`](super::few::FEW) `(b, t)`, or a single one; `x` is where it was.
+    /// The same, of at most [`FEW`](super::few::FEW) `(b, t)`, or of an output of one row; `x` is where it was.
     Few(usize),
     /// All of a small layer, of no more columns than a vector has.
     Narrow(usize),
@@ -183,6 +185,17 @@ impl Room {
             (_, 32) => Room::Vectors32,
             (_, 1) => Room::Emulated,
             _ => Room::Vectors16,
+        }
+    }
+
+    /// Rows of the tallest tile with one sum an element; where there are vectors it has the time to fetch what it will read.
+    #[inline(always)]
+    pub(super) const fn tall(&self) -> usize {
+        match self {
+            Room::Vectors32 => 12,
+            Room::Vectors16 => 6,
+            Room::Scalars32 => 2,
+            Room::Emulated | Room::Software => 1,
         }
     }
 }

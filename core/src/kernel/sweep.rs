@@ -49,7 +49,7 @@ pub(crate) enum Way {
     Tiles,
     /// The same, from copies of `x` and `dy`.
     Packed,
-    /// Row by row: there is little to do for each.
+    /// Row by row: there is little to do for each, or there is but one.
     Few,
     /// All at once: there is little to do at all.
     Narrow,
@@ -61,7 +61,7 @@ pub(crate) trait RowKernel<T: Element> {
     /// rows of them rather do so every few `(b, t)` than that `x` is copied.
     const RESTS: usize;
 
-    /// Bytes of `x` from which on a single row rather is one of a few `(b, t)` again and again than of tiles.
+    /// Bytes of `x` from which on an output of a single row goes the way of a few `(b, t)`, however many there are.
     const SINGLE_FROM: usize = usize::MAX;
 
     /// Rows of the next row of tiles, with so many left.

@@ -14,7 +14,7 @@
 //! instruction beside them may take one from them: what is known when the loop is compiled need not be added up.
 
 use super::plan::{LATE, LINE};
-use super::shape::LOW;
+use super::shape::{LOW, Room};
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Fold, Start};
 
@@ -75,8 +75,7 @@ impl<T: Element> Source<T> {
         x: *const T,
         dy: *const T,
     ) {
-        // Such are as tall as registers allow.
-        if ROWS <= LOW || 8 * ROWS < 3 * S::REGISTERS {
+        if ROWS <= LOW || ROWS < Room::of::<T, S>().tall() {
             return;
         }
         let panel = VECS * S::LANES;
