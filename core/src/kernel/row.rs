@@ -6,7 +6,7 @@
 
 use super::plan::{CACHES, FAR, LINE, SMALL, wide};
 use super::sequence::sequence_tile;
-use super::shape::{LOW, Room, Rows, SLIM, TILE_VECS};
+use super::shape::{LOW, PAIRED, Room, Rows, SLIM, TILE_VECS};
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
 use crate::{Element, Isa, Start};
@@ -465,6 +465,9 @@ pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
         match Room::of::<T, S>() {
+            Room::Vectors32 if row.rows == Rows::Tile(PAIRED) => {
+                of_rows::<T, S, MomentsTile<true>, PAIRED, 2>(s, row)
+            }
             Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 12, SLIM, 4, 2>(s, row),
             Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 6, 6, 4, 2>(s, row),
             Room::Emulated => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 2>(s, row),

@@ -7,63 +7,108 @@
 //! ```
 //!
 //! Plan: where registers hold `g` and both sums, they do; with 32 of them those of ten rows of one vector, which is how
-//! short sequences are gone through. Tiles for which they are too few hold `g` alone, as the matrix product would; the
-//! sums *wait* in memory while an example is gone through, which is to be long then: that many stores at once take more
-//! time than the additions.
+//! short sequences are gone through. Tiles for which they are too few hold `g` alone, as the matrix product would, and the
+//! sums *wait* in memory meanwhile. What takes time then are their loads and stores, of as many vectors at once: half of
+//! them are left where a tile of half the rows holds `g` of two examples. It reads `x` twice as often for it.
 
 use core::mem::MaybeUninit;
 
+use super::shape::PAIRED;
 use super::tile::{Ends, Out, Source, Sums, load, run_loop};
 use crate::Element;
 use crate::simd::Simd;
 
-/// `g` of the first example of `src`.
+/// `g` of the first `N` examples of `src`.
 ///
 /// # Safety
 /// As [`sequence_tile`].
 #[inline(always)]
-unsafe fn example<
+unsafe fn examples<
     T,
     S,
+    const N: usize,
     const ROWS: usize,
     const VECS: usize,
     const TAIL: bool,
     const WEIGHTED: bool,
 >(
     s: S,
-    src: &Source<T>,
+    src: Source<T>,
     n: usize,
-) -> Sums<S::V, ROWS, VECS>
+) -> [Sums<S::V, ROWS, VECS>; N]
 where
     T: Element,
     S: Simd<T>,
 {
-    let mut g = [[s.splat(T::ZERO); VECS]; ROWS];
-    let (mut x, mut dy) = (src.x, src.dy);
-    // SAFETY: by contract; the loops stay inside steps, rows and columns.
+    let mut g = [[[s.splat(T::ZERO); VECS]; ROWS]; N];
+    // SAFETY: by contract; the loops stay inside examples, steps, rows and columns.
     unsafe {
-        let weight = src.weight::<S, WEIGHTED>(0);
+        let mut at = [src; N];
+        let mut weights = [T::ONE; N];
+        for e in 0..N {
+            weights[e] = src.weight::<S, WEIGHTED>(e);
+            at[e] = src.examples(e, 1);
+        }
         for t in 0..src.steps {
-            if S::LOOPS.is_some() && t == 1 {
+            if N == 1 && S::LOOPS.is_some() && t == 1 {
                 // From here on it is the loop of `grad`.
-                let rest = Source { x, dy, batch: 1, steps: src.steps - 1, ..*src };
+                let rest = Source { steps: src.steps - 1, ..at[0] };
                 let (loops, sq) = (S::LOOPS.map(|loops| loops.grad), core::ptr::null_mut());
-                if run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &rest, &mut g, sq) {
+                if run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &rest, &mut g[0], sq) {
                     break;
                 }
             }
-            let xs = load::<T, S, VECS, TAIL>(s, x, n);
-            src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
-            for r in 0..ROWS {
-                let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
-                for v in 0..VECS {
-                    g[r][v] = if t == 0 { s.mul(d, xs[v]) } else { s.fma(d, xs[v], g[r][v]) };
+            for e in 0..N {
+                let Source { x, dy, .. } = at[e];
+                let xs = load::<T, S, VECS, TAIL>(s, x, n);
+                src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
+                for r in 0..ROWS {
+                    let d = src.dy::<S, WEIGHTED>(s, dy, r, weights[e]);
+                    for v in 0..VECS {
+                        let g = &mut g[e][r][v];
+                        *g = if t == 0 { s.mul(d, xs[v]) } else { s.fma(d, xs[v], *g) };
+                    }
                 }
+                at[e].x = x.wrapping_add(src.x_stride);
+                at[e].dy = dy.wrapping_add(src.dy_stride);
             }
-            (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
         }
     }
     g
+}
+
+/// Adds `g` of some examples to sums that wait; where these are, not to be mistaken for the place of the examples before,
+/// or else the compiler holds on to the sums, and spills them across lines of the cache.
+///
+/// # Safety
+/// Both sums of each vector of the tile lie at `waiting`, side by side.
+#[inline(always)]
+unsafe fn add_to<T, S, const N: usize, const ROWS: usize, const VECS: usize>(
+    s: S,
+    waiting: *mut S::V,
+    g: [Sums<S::V, ROWS, VECS>; N],
+) -> *mut S::V
+where
+    T: Element,
+    S: Simd<T>,
+{
+    let waiting = s.opaque(waiting.cast()).cast_mut().cast::<S::V>();
+    for r in 0..ROWS {
+        for v in 0..VECS {
+            // SAFETY: by contract.
+            unsafe {
+                let sums = waiting.add(2 * (r * VECS + v));
+                let (mut sum, mut sum_sq) = (sums.read(), sums.add(1).read());
+                for g in &g {
+                    sum = s.add(sum, g[r][v]);
+                    sum_sq = s.fma(g[r][v], g[r][v], sum_sq);
+                }
+                sums.write(sum);
+                sums.add(1).write(sum_sq);
+            }
+        }
+    }
+    waiting
 }
 
 /// The tile of both moments; `TAIL` as in [`super::tile::grad_tile`].
@@ -95,6 +140,7 @@ pub(crate) unsafe fn sequence_tile<
         let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let mut sum_sq = out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let waits = S::LANES > 1 && 3 * ROWS * VECS + VECS >= S::REGISTERS;
+        let pairs = waits && ROWS == PAIRED && 2 * ROWS * VECS + VECS < S::REGISTERS;
         let mut waiting = MaybeUninit::<Sums<[S::V; 2], ROWS, VECS>>::uninit();
         let mut waiting = waiting.as_mut_ptr().cast::<S::V>();
         let place = |waiting: *mut S::V, r, v| waiting.add(2 * (r * VECS + v));
@@ -104,24 +150,26 @@ pub(crate) unsafe fn sequence_tile<
                 place(waiting, r, v).add(1).write(sum_sq[r][v]);
             }
         }
-        for b in 0..src.batch {
-            let g = example::<T, S, ROWS, VECS, TAIL, WEIGHTED>(s, &src.examples(b, 1), n);
-            // Not to be mistaken for the place of the last example, or else the compiler holds on to the sums, and
-            // spills them across lines of the cache.
-            waiting = s.opaque(waiting.cast()).cast_mut().cast::<S::V>();
-            for r in 0..ROWS {
-                for v in 0..VECS {
-                    let g = g[r][v];
-                    if waits {
-                        let (p, q) = (place(waiting, r, v), place(waiting, r, v).add(1));
-                        p.write(s.add(p.read(), g));
-                        q.write(s.fma(g, g, q.read()));
-                    } else {
+        let mut b = 0;
+        while pairs && b + 2 <= src.batch {
+            let g = examples::<T, S, 2, ROWS, VECS, TAIL, WEIGHTED>(s, src.examples(b, 2), n);
+            waiting = add_to::<T, S, 2, ROWS, VECS>(s, waiting, g);
+            b += 2;
+        }
+        while b < src.batch {
+            let g = examples::<T, S, 1, ROWS, VECS, TAIL, WEIGHTED>(s, src.examples(b, 1), n);
+            if waits {
+                waiting = add_to::<T, S, 1, ROWS, VECS>(s, waiting, g);
+            } else {
+                for r in 0..ROWS {
+                    for v in 0..VECS {
+                        let g = g[0][r][v];
                         sum[r][v] = s.add(sum[r][v], g);
                         sum_sq[r][v] = s.fma(g, g, sum_sq[r][v]);
                     }
                 }
             }
+            b += 1;
         }
         waiting = s.opaque(waiting.cast()).cast_mut().cast::<S::V>();
         for r in 0..if waits { ROWS } else { 0 } {

@@ -18,8 +18,9 @@ pub struct Shape {
     pub grad: [usize; 3],
     /// Rows of a tile of `moments`.
     pub moments: usize,
-    /// Rows of a tile of the `moments` of sequences, of long and of short ones, and of a lower one for what is left over.
-    pub sequence: [usize; 3],
+    /// Rows of a tile of the `moments` of sequences: of long ones, of two examples at a time, of short ones, and of a lower
+    /// one for what is left over.
+    pub sequence: [usize; 4],
     /// Steps from which on sequences are long: all of the sums in memory can wait while an example is gone through.
     pub long: usize,
     /// Registers that hold a vector.
@@ -40,11 +41,11 @@ pub(crate) unsafe fn shape<T: Element, S: Simd<T>>(s: S) -> Shape {
     let room = Room::of::<T, S>();
     let tall = room.tall();
     let (vecs, grad, moments, sequence, long) = match room {
-        Room::Vectors32 => (TILE_VECS, [tall, 6, 4], 6, [tall, SLIM, 4], 16),
-        Room::Vectors16 => (TILE_VECS, [tall, 6, 4], 3, [tall, 6, 4], 0),
-        Room::Emulated => (TILE_VECS, [1, 1, 1], 1, [1, 1, 1], 0),
-        Room::Scalars32 => (4, [2, 2, 1], 2, [2, 2, 2], 0),
-        Room::Software => (1, [1, 1, 1], 1, [1, 1, 1], 0),
+        Room::Vectors32 => (TILE_VECS, [tall, 6, 4], 6, [tall, PAIRED, SLIM, 4], 16),
+        Room::Vectors16 => (TILE_VECS, [tall, 6, 4], 3, [tall, tall, tall, 4], 0),
+        Room::Emulated => (TILE_VECS, [1, 1, 1], 1, [1; 4], 0),
+        Room::Scalars32 => (4, [2, 2, 1], 2, [2; 4], 0),
+        Room::Software => (1, [1, 1, 1], 1, [1; 4], 0),
     };
     let panel = NonZeroUsize::new(vecs * S::LANES).unwrap_or(NonZeroUsize::MIN);
     let (registers, intel) = (S::REGISTERS, s.intel());
@@ -89,6 +90,15 @@ impl Rows {
 /// Rows of a tile that is a vector wide, so that 32 registers hold all sums of a sequence.
 pub(super) const SLIM: usize = 10;
 
+/// Rows of a tile of the `moments` of sequences that goes through two examples at a time, where there are 32 registers.
+pub(super) const PAIRED: usize = 6;
+
+/// Most steps of short sequences, whose sums had better stay in registers.
+const SHORT_STEPS: usize = 11;
+
+/// Most steps of two examples at a time, if they are not copied: more are far apart, and want the panel to the right fetched.
+const PAIRED_STEPS: usize = 32;
+
 /// Rows that are low, and wide.
 pub(super) const LOW: usize = 3;
 
@@ -126,15 +136,15 @@ impl Shape {
     where
         T: Element,
     {
-        let [long, short, rows] = self.sequence;
-        // (Tiles of short ones read everything twice, for which it is to be near.)
+        let [tall, pair, slim, rows] = self.sequence;
+        // (All but tall tiles read everything twice, for which it is to be near.)
         let near = packed || src.x_stride * size_of::<T>() < PAGE / 2;
         let near = near && src.depth() <= BLOCK;
-        let least = if packed && near { 2 * self.long } else { self.long };
-        let tall = match src.steps >= least {
-            true => long,
-            false if near => short,
-            false => rows,
+        let tall = match src.steps {
+            ..=SHORT_STEPS if near => slim,
+            steps if near && src.batch > 1 && (packed || steps <= PAIRED_STEPS) => pair,
+            steps if steps >= self.long => tall,
+            _ => rows,
         };
         // (Lower tiles if they leave fewer rows over.)
         let over = |left: usize| left % rows.max(1);
