@@ -49,6 +49,13 @@ pub(super) const DY_ROWS: usize = 4 * MAX_ROWS;
 /// From so many rows on whose `dy` lies side by side packing pays from nearer, however wide the panels.
 const MANY: usize = 256;
 
+/// The same for short sequences, of a part of the rows whose `dy` lies side by side.
+const PART: usize = 48;
+
+/// Most steps of short sequences, of which tiles go through two examples at a time whether they are copied or not: longer
+/// ones lie far apart, and want the panel to the right fetched.
+pub(super) const FEW_STEPS: usize = 32;
+
 /// Up to so many rows, if their panels are wide, read a small `x` where it is.
 const UNCOPIED: usize = 128;
 
@@ -144,14 +151,17 @@ fn is_small<T: Element>(src: &Source<T>) -> bool {
 
 /// Whether to copy `x` pays, for so many rows of output.
 pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
-    let stride = src.x_stride * size_of::<T>();
+    let [stride, dy] = [src.x_stride, src.dy_stride].map(|stride| stride * size_of::<T>());
+    let part =
+        (PART..MANY).contains(&rows) && src.dy_row == 1 && (2..=FEW_STEPS).contains(&src.steps);
     let far = match wide::<T>(shape) {
         false => NEAR,
         true if rows <= UNCOPIED && is_small(src) => return false,
+        true if part && dy >= PAGE / 2 => PAGE / 2,
         true if rows < MANY || src.dy_row != 1 => PAGE,
-        true if !shape.intel && src.steps == 1 && src.dy_stride * size_of::<T>() < PAGE => PAGE,
+        true if !shape.intel && src.steps == 1 && dy < PAGE => PAGE,
         // What is saved is the walk through `dy` as well.
-        true if src.dy_stride * size_of::<T>() >= PAGE / 2 => PAGE / 4,
+        true if dy >= PAGE / 2 => PAGE / 4,
         true => PAGE / 2,
     };
     stride >= far && may_pack(stride, rows)

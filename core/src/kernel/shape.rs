@@ -3,7 +3,7 @@
 
 use core::num::NonZeroUsize;
 
-use super::plan::{BLOCK, PAGE};
+use super::plan::{BLOCK, FEW_STEPS, PAGE};
 use super::row::DEEP;
 use super::tile::Source;
 use crate::Element;
@@ -93,11 +93,9 @@ pub(super) const SLIM: usize = 10;
 /// Rows of a tile of the `moments` of sequences that goes through two examples at a time, where there are 32 registers.
 pub(super) const PAIRED: usize = 6;
 
-/// Most steps of short sequences, whose sums had better stay in registers.
-const SHORT_STEPS: usize = 11;
-
-/// Most steps of two examples at a time, if they are not copied: more are far apart, and want the panel to the right fetched.
-const PAIRED_STEPS: usize = 32;
+/// Most steps for which all sums had better stay in registers, and least for which those of two examples may wait.
+const SLIM_STEPS: usize = 11;
+const PAIRED_STEPS: usize = 8;
 
 /// Rows that are low, and wide.
 pub(super) const LOW: usize = 3;
@@ -138,11 +136,14 @@ impl Shape {
     {
         let [tall, pair, slim, rows] = self.sequence;
         // (All but tall tiles read everything twice, for which it is to be near.)
-        let near = packed || src.x_stride * size_of::<T>() < PAGE / 2;
-        let near = near && src.depth() <= BLOCK;
+        let [x, dy] = [src.x_stride, src.dy_stride].map(|stride| stride * size_of::<T>());
+        let block = src.depth() <= BLOCK;
+        let near = block && (packed || x < PAGE / 2);
+        let nearly = near || block && x <= PAGE / 2 && dy < PAGE / 2;
+        let paired = nearly && src.batch > 1 && (packed || src.steps <= FEW_STEPS);
         let tall = match src.steps {
-            ..=SHORT_STEPS if near => slim,
-            steps if near && src.batch > 1 && (packed || steps <= PAIRED_STEPS) => pair,
+            ..=SLIM_STEPS if near => slim,
+            PAIRED_STEPS.. if paired => pair,
             steps if steps >= self.long => tall,
             _ => rows,
         };
