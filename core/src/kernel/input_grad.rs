@@ -83,6 +83,7 @@ fn run_input_grad<T: Element>(
         dy_stride: 1,
         dy_row: outputs,
         weights: core::ptr::null(),
+        late: false,
     };
     let mut out = Out { p: dx.as_mut_ptr(), stride: inputs };
     let ends = Ends { start: from, ..Ends::FRESH };

@@ -120,6 +120,7 @@ pub(crate) fn source<T: Element>(batch: &Batch<'_, T>) -> Source<T> {
         dy_stride: batch.dims.outputs,
         dy_row: 1,
         weights: batch.example_weights.map_or(core::ptr::null(), <[T]>::as_ptr),
+        late: false,
     }
 }
 

@@ -209,4 +209,10 @@ impl Room {
             Room::Emulated | Room::Software => 1,
         }
     }
+
+    /// Whether a tile of so many rows is such a one.
+    #[inline(always)]
+    pub(super) const fn is_tall(&self, rows: usize) -> bool {
+        rows > LOW && rows >= self.tall()
+    }
 }

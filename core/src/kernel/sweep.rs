@@ -107,7 +107,8 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     let near = src.x_stride * size_of::<T>() < NEAR || depth <= FEW;
     let simple = few || near && depth <= BLOCK && src.weights.is_null();
     if !(CACHES && simple) {
-        let walk = Walk { isa, shape, src, rows, columns, packs: false, single: false };
+        let walk =
+            Walk { isa, shape, src, rows, columns, packs: false, single: false, late: false };
         // SAFETY: by contract.
         return unsafe { walk.blocks(scratch, kernel) };
     }
@@ -180,6 +181,8 @@ struct Walk<T> {
     src: Source<T>,
     rows: usize,
     columns: usize,
+    /// Whether the batch comes from afar, a block after the other; not where sums rest so often that it hardly counts.
+    late: bool,
     /// Whether to pack, if there is room.
     packs: bool,
     /// Whether the rows are single, so that `x` of all columns should be near by.
@@ -202,6 +205,7 @@ impl<T: Element> Walk<T> {
         let shallow =
             rests(shape, &src, rows, K::RESTS) && columns > SHORT && (pays || is_far(&src));
         self.packs = !shallow && pays && scratch.len() > 0;
+        self.late = !shallow && src.steps == 1 && src.dy_row == 1 && is_far(&src);
         let depth = match rows {
             _ if !shallow => BLOCK,
             _ if wide::<T>(shape) && self.tiled(kernel) => SHALLOW,
@@ -362,8 +366,10 @@ impl<T: Element> Walk<T> {
         kernel: &mut K,
     ) {
         let mut packed = dy;
+        let late = self.late && !self.packs;
         while j < end {
-            let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src }.row(j);
+            let mut src =
+                Source { x: panels.x, x_stride: panels.x_stride, late, ..self.src }.row(j);
             let next = kernel.rows(&self.shape, &self.src, self.way(), self.rows - j);
             let rows = next.count();
             if let Some(dy) = packed {

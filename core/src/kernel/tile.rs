@@ -14,7 +14,7 @@
 //! instruction beside them may take one from them: what is known when the loop is compiled need not be added up.
 
 use super::plan::{LATE, LINE};
-use super::shape::{LOW, Room};
+use super::shape::Room;
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Fold, Start};
 
@@ -36,6 +36,8 @@ pub struct Source<T> {
     pub(crate) dy_row: usize,
     /// `c[b]`; null unless the tile is compiled for weights.
     pub(crate) weights: *const T,
+    /// Whether all of it comes from afar, so that tiles fetch the panel to the right, and `dy` of the next row of tiles.
+    pub(crate) late: bool,
 }
 
 impl<T: Element> Source<T> {
@@ -75,7 +77,7 @@ impl<T: Element> Source<T> {
         x: *const T,
         dy: *const T,
     ) {
-        if ROWS <= LOW || ROWS < Room::of::<T, S>().tall() {
+        if !Room::of::<T, S>().is_tall(ROWS) {
             return;
         }
         let panel = VECS * S::LANES;
@@ -92,6 +94,20 @@ impl<T: Element> Source<T> {
             s.prefetch(dy);
             s.prefetch(dy.wrapping_add(ROWS - 1));
         }
+    }
+
+    /// Fetches what the next tiles will read, if it is [late](Source::late).
+    #[inline(always)]
+    pub(crate) fn fetch_late<S: Simd<T>, const ROWS: usize, const VECS: usize>(
+        &self,
+        s: S,
+        x: *const T,
+        dy: *const T,
+    ) {
+        for v in 0..VECS {
+            s.prefetch(x.wrapping_add((VECS + v) * S::LANES));
+        }
+        s.prefetch(dy.wrapping_add(2 * ROWS - 1));
     }
 
     /// `(b, t)` in all.
@@ -443,7 +459,11 @@ where
             let weight = src.weight::<S, WEIGHTED>(b);
             for _ in 0..inner {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
-                src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
+                if src.late && Room::of::<T, S>().is_tall(ROWS) {
+                    src.fetch_late::<S, ROWS, VECS>(s, x, dy);
+                } else {
+                    src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
+                }
                 for r in 0..ROWS {
                     let d = if S::LANES == 1 || src.dy_row == 1 {
                         src.dy::<S, WEIGHTED>(s, dy, r, weight)
@@ -530,6 +550,9 @@ where
         for b in 0..if done { 0 } else { src.batch } {
             let weight = src.weight::<S, WEIGHTED>(b);
             let xs = load::<T, S, VECS, TAIL>(s, x, n);
+            if ROWS > 1 && src.late {
+                src.fetch_late::<S, ROWS, VECS>(s, x, dy);
+            }
             for r in 0..ROWS {
                 let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
                 for v in 0..VECS {
