@@ -133,11 +133,13 @@ pub(crate) struct GradKernel<T> {
     out: Out<T>,
     /// The least `(b, t)` of a block for which the output is prefetched.
     ahead_from: usize,
+    /// Whether the output is more than a second-level cache holds.
+    far: bool,
 }
 
 impl<T: Copy> GradKernel<T> {
     pub(crate) fn new(whole: Ends<T>, out: Out<T>, ahead_from: usize) -> Self {
-        GradKernel { whole, ends: whole, out, ahead_from }
+        GradKernel { whole, ends: whole, out, ahead_from, far: false }
     }
 }
 
@@ -145,10 +147,11 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
     const RESTS: usize = 256;
     const SINGLE_FROM: usize = 0;
 
-    fn rows(&self, shape: &Shape, _src: &Source<T>, way: Way, left: usize) -> Rows {
+    fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows {
         match way {
             Way::Few => Rows::Few(left),
             Way::Narrow => Rows::Narrow(left),
+            Way::Tiles | Way::Packed if self.far => shape.far_rows(src.depth(), left),
             Way::Tiles | Way::Packed => shape.grad_rows(left),
         }
     }
@@ -243,6 +246,7 @@ fn run_grad<T: Element>(
     let out = Out { p: grad.as_mut_ptr(), stride: columns };
     let ahead_from = ahead_from::<T>(isa, size_of_val(grad), depth(batch.dims), 1);
     let mut kernel = GradKernel::new(Ends::of(fold), out, ahead_from);
+    kernel.far = size_of_val(grad) > plan::FAR;
     // SAFETY: the lengths of x, dy, weights and grad were checked against the extents.
     unsafe { sweep(isa, source(batch), rows, columns, scratch, &mut kernel) }
 }

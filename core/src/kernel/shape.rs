@@ -97,6 +97,9 @@ pub(super) const PAIRED: usize = 6;
 const SLIM_STEPS: usize = 11;
 const PAIRED_STEPS: usize = 8;
 
+/// Most `(b, t)` for which tiles of an output that is far are not tall.
+const FAR_DEPTH: usize = 64;
+
 /// Rows that are low, and wide.
 pub(super) const LOW: usize = 3;
 
@@ -122,6 +125,14 @@ impl Shape {
             _ if left >= rows && left != 2 * rest => Rows::Tile(rows),
             _ => Rows::rest(rest, left),
         }
+    }
+
+    /// The same for an output that comes from and goes to beyond the second-level cache: tall tiles of a few `(b, t)` want more
+    /// lines of it at once than come in time.
+    pub(crate) fn far_rows(&self, depth: usize, left: usize) -> Rows {
+        let [tall, rows, rest] = self.grad;
+        Shape { grad: [if depth > FAR_DEPTH { tall } else { rows }, rows, rest], ..*self }
+            .grad_rows(left)
     }
 
     /// Rows of `moments`, with so many left.
