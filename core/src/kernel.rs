@@ -3,7 +3,6 @@
 
 pub(crate) mod bias;
 pub(crate) mod columns;
-mod deep;
 pub(crate) mod few;
 pub(crate) mod forward;
 pub(crate) mod fused;
@@ -13,6 +12,7 @@ pub(crate) mod narrow;
 pub(crate) mod norms;
 pub(crate) mod outer;
 pub(crate) mod pack;
+mod parts;
 pub(crate) mod plan;
 pub(crate) mod reduce;
 pub(crate) mod row;

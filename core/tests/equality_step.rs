@@ -129,9 +129,10 @@ fn first_bad_index<T: Real>() {
     }
 }
 
-/// Long batches, whose sums are kept in scratch for a part of the layer at a time: one, two and more parts, of rows
-/// and of columns, of sequences too; with too little scratch for it, and with results that are refused.
-fn long_batches<T: Real>() {
+/// Long batches, and a few examples of larger layers, whose sums are kept in scratch for a part of the layer at a time:
+/// one, two and more parts, of rows and of columns, of sequences too; with too little scratch for it, and with results
+/// that are refused.
+fn in_parts<T: Real>() {
     // Where there are no vectors they go no other way.
     if cfg!(miri) || !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
         return;
@@ -144,9 +145,11 @@ fn long_batches<T: Real>() {
         Dims::new(400, 241, 7),
         Dims::new(390, 5, 513),
         Dims::new(384, 125, 530),
+        Dims::new(8, 331, 397),
+        Dims::new(12, 33, 4112),
     ];
     // What runs under emulators leaves the largest out.
-    let last = if cfg!(target_arch = "x86_64") { dims.len() } else { dims.len() - 1 };
+    let last = if cfg!(target_arch = "x86_64") { dims.len() } else { dims.len() - 3 };
     for (seed, dims) in (0..).zip(dims.into_iter().take(last)) {
         for (k, second) in (0..).zip(SECONDS) {
             let configs = [momentum_configs(), rmsprop_configs(), adam_configs()];
@@ -239,6 +242,6 @@ for_both_types!(
     adam_switches,
     first_bad_index,
     fused,
-    long_batches,
+    in_parts,
     drawn,
 );

@@ -37,6 +37,10 @@ fn of_layers_that_are_packed() {
         (Dims::new(384, 11, 1024), 11 * SUMS),
         (Dims::new(384, 10, 64), 10 * 2 * (64 + 16)),
         (Dims::new(384, 200, 65), 120 * 2 * (80 + 16)),
+        // A few examples of larger layers: sums of 26 Ki elements, of whole tiles of rows, and of at most 4096 columns.
+        (Dims::new(16, 1024, 1024), 16 * (1024 + 48) + 24 * (1024 + 16)),
+        (Dims::new(16, 2, 65536), 2 * (4096 + 16)),
+        (Dims::new(6, 2048, 64), 330 * (64 + 16)),
     ];
     for (dims, want) in cases {
         assert_eq!(scratch_len(dims), want, "{dims:?}");
@@ -47,6 +51,9 @@ fn of_layers_that_are_packed() {
 fn nothing_for_short_or_few_rows_of_few_examples() {
     for dims in [
         Dims::new(383, 1000, 255),
+        Dims::new(5, 1000, 255),
+        Dims::new(25, 1000, 255),
+        Dims::new(16, 511, 255),
         Dims::new(383, 11, 1024),
         Dims::new(4, 1000, 4096),
         Dims::new(2, 1000, 4096).with_steps(2),

@@ -9,7 +9,7 @@
 //! Plan: register tiles of both sums ([`super::tile`]), so that `G` is made, added and squared in
 //! registers and never stored. `grad` alone is the ordinary matrix product on the same tiles.
 
-use super::deep;
+use super::parts;
 use super::plan;
 use super::row::{Row, ahead_from};
 use super::shape::{Rows, Shape};
@@ -106,7 +106,7 @@ pub fn moments<T: Element>(
 /// # let _ = SCRATCH;
 /// ```
 pub const fn scratch_len(dims: Dims) -> usize {
-    plan::scratch_len(dims).saturating_add(deep::sums_len(dims))
+    plan::scratch_len(dims).saturating_add(parts::sums_len(dims))
 }
 
 /// What tiles of a whole layer read.
@@ -134,7 +134,7 @@ pub(crate) struct GradKernel<T> {
     /// The least `(b, t)` of a block for which the output is prefetched.
     ahead_from: usize,
     /// Whether the output is more than a second-level cache holds.
-    far: bool,
+    pub(super) far: bool,
 }
 
 impl<T: Copy> GradKernel<T> {

@@ -5,14 +5,14 @@
 //! vectors), or does not pay (many examples and 16 registers), goes by rows of tiles that leave their sums in
 //! a small array on the stack, where the optimizer picks them up at once: a thousand gradients or two exist
 //! at a time, in the first-level cache. While a tile is summed, its parameters and their state are fetched.
-//! Long batches go another way ([`super::deep`]). The bits are those of [`moments`](crate::moments()) (or, on
+//! Long batches, and a few examples of layers that come from afar, go another way ([`super::parts`]). The bits are those of [`moments`](crate::moments()) (or, on
 //! the squared average and for momentum, of [`grad`](crate::grad())) followed by the update.
 
 use core::mem::MaybeUninit;
 
-use super::deep::{self, LayerSums};
 use super::fused::FusedRow;
 use super::moments::source;
+use super::parts::{self, LayerSums};
 use super::plan::{BEYOND, CACHES, FAR, PAGE};
 use super::row::{DEEP, Row};
 use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
@@ -415,7 +415,9 @@ where
     let (outputs, inputs) = (dims.outputs, dims.inputs);
     let src = source(&layer.batch);
     let ends = Ends::of(Fold { scale: layer.scale, ..Fold::fresh() });
-    let long = (1..=scratch.len()).contains(&deep::sums_len(dims));
+    // SAFETY: it has no conditions.
+    let shape = unsafe { T::shape(isa) };
+    let apart = parts::pays::<T>(&shape, dims, SECOND, scratch.len());
     let mut kernel = StepKernel::<T, O, SECOND, SEQUENCE> {
         optimizer,
         ends,
@@ -434,9 +436,9 @@ where
         // SAFETY: by contract.
         unsafe {
             match part {
-                Part::Weight if long => {
+                Part::Weight if apart => {
                     let then = |(j, i), sums| kernel.apply(isa, j * inputs + i, sums);
-                    deep::parts::<T, SECOND, SEQUENCE>(isa, src, dims, ends, scratch, then);
+                    parts::parts::<T, SECOND, SEQUENCE>(isa, src, dims, ends, scratch, then);
                 }
                 Part::Weight => sweep(isa, src, outputs, inputs, scratch, &mut kernel),
                 Part::Bias => step_bias(isa, &layer.batch, &mut kernel),
