@@ -5,9 +5,9 @@
 //! ([`ROWS`]) and columns ([`COLUMNS`]) are kept in scratch instead, where [`sweep`] resumes them block by block,
 //! and the optimizer takes them when the whole batch has gone by. What it costs is then little beside the sums.
 //!
-//! A few examples take no more time than the parameters, which tiles would hand to the optimizer in pieces of two lines
-//! of each of their rows. From the third-level cache these come at half the speed of long runs: there a few whole rows
-//! are summed in scratch, and then updated from one end to the other. (Not on `grad_sq`, for which single rows do so.)
+//! Parameters that come from afar come in long runs sooner than in the pieces of two lines, of each of their rows, that tiles
+//! hand to the optimizer: there a few whole rows are summed in scratch, and then updated from one end to the other. (Not
+//! on `grad_sq`, whose sums take twice the time.)
 
 use super::moments::{GradKernel, MomentsKernel};
 use super::plan::{self, CACHES};
@@ -37,8 +37,9 @@ const FEW_SUMS: usize = 26 << 10;
 const FEW_ROWS: usize = 6;
 const FEW_COLUMNS: usize = 4 << 10;
 
-/// The elements of parameters that a second-level cache does not hold with their state, and the third does.
-const BETWEEN: [usize; 2] = [1 << 17, plan::BEYOND / 4];
+/// The elements of parameters that a second-level cache does not hold with their state, and those that no cache does.
+const FAR: usize = 1 << 17;
+const BEYOND: usize = plan::BEYOND / 4;
 
 /// Sums of some rows and columns of a layer.
 pub(super) struct LayerSums<T> {
@@ -51,26 +52,34 @@ pub(super) struct LayerSums<T> {
     pub(super) stride: usize,
 }
 
-/// Whether a batch is one of a few examples: too many for single rows, and too few for tiles, if panels are so wide.
-const fn is_few(depth: usize, inputs: usize, wide: bool) -> bool {
-    match wide {
-        // Single rows are faster if they are whole lines of the cache.
-        true => depth >= if inputs.is_multiple_of(ODD) { 12 } else { 8 } && depth <= 24,
-        false => depth >= 6 && depth <= 16,
-    }
+/// Whether whole rows are summed for a batch that is not long, if panels are so wide: of too many examples for single rows
+/// (which are faster for more if they are whole lines of the cache, or come from memory), and not so many that the sums
+/// are what takes the time.
+const fn is_few<T>(dims: Dims, wide: bool) -> bool {
+    let Dims { batch, steps, outputs, inputs } = dims;
+    let (depth, n) = (batch.saturating_mul(steps), outputs.saturating_mul(inputs));
+    // Rows of `x` that are a page apart are wanted again and again, but not copied for each part.
+    let (near, beyond) = (inputs < plan::PAGE / size_of::<T>(), n >= BEYOND);
+    let (least, most) = match wide {
+        true if beyond && near => (24, 128),
+        _ if beyond => return false,
+        false => (6, 16),
+        true if inputs.is_multiple_of(ODD) => (12, if near { LONG } else { 24 }),
+        true => (8, if near { LONG } else { 24 }),
+    };
+    n >= FAR && least <= depth && depth <= most
 }
 
 /// The most rows and columns of a part, with sums of squares if `second`; none if no ISA takes the layer apart.
 const fn most(dims: Dims, second: bool) -> (usize, usize) {
-    let Dims { batch, steps, outputs, inputs } = dims;
-    let (depth, n) = (batch.saturating_mul(steps), outputs.saturating_mul(inputs));
-    let few = is_few(depth, inputs, true) || is_few(depth, inputs, false);
+    let Dims { batch, steps, inputs, .. } = dims;
+    let few = is_few::<f32>(dims, true) || is_few::<f32>(dims, false);
     if !CACHES {
         (0, 0)
-    } else if depth >= LONG {
+    } else if batch.saturating_mul(steps) >= LONG {
         let columns = if inputs < COLUMNS { inputs } else { COLUMNS };
         (if second { ROWS } else { 2 * ROWS }, columns)
-    } else if few && !second && BETWEEN[0] <= n && n < BETWEEN[1] {
+    } else if few && !second {
         let columns = if inputs < FEW_COLUMNS { inputs } else { FEW_COLUMNS };
         let rows = FEW_SUMS / stride(columns) / FEW_ROWS;
         (if rows == 0 { FEW_ROWS } else { rows * FEW_ROWS }, columns)
@@ -103,7 +112,7 @@ pub(super) fn pays<T: Element>(shape: &Shape, dims: Dims, second: bool, scratch:
     let depth = dims.batch.saturating_mul(dims.steps);
     let few = match plan::wide::<T>(*shape) {
         false if shape.registers != 16 => false,
-        wide => is_few(depth, dims.inputs, wide),
+        wide => is_few::<T>(dims, wide),
     };
     (depth >= LONG || few) && (1..=scratch).contains(&sums_of(dims, second))
 }
