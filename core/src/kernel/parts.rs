@@ -148,6 +148,7 @@ pub(super) unsafe fn parts<T: Element, const SECOND: bool, const SEQUENCE: bool>
                     let mut kernel = MomentsKernel::<T, SEQUENCE>::new(ends, [out, out_sq], DEEP);
                     sweep(isa, src, rows, columns, scratch, &mut kernel);
                 } else {
+                    // (What tiles write shares the caches with the parameters.)
                     let mut kernel = GradKernel::new(ends, out, DEEP);
                     kernel.far = true;
                     sweep(isa, src, rows, columns, scratch, &mut kernel);
