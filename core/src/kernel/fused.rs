@@ -124,7 +124,7 @@ where
             [*at, *at.add(of_each - 1)]
         }
     };
-    let mut src = Source { dy_row: 1, ..row.src }; // as it is, but known when this is compiled
+    let mut src = Source { dy_row: 1, late: false, ..row.src }; // as it is, but known when this is compiled
     let ahead = !row.ahead[0].is_null();
     // An example for each update, or for each two if there are fewer.
     let each = SECOND || src.batch >= ROWS * VECS;
@@ -241,7 +241,7 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
     R: Rule<T>,
 {
     let (row, tile) = (fused.row, VECS * S::LANES);
-    let mut src = Source { dy_row: 1, ..row.src.row(r) };
+    let mut src = Source { dy_row: 1, late: false, ..row.src.row(r) };
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
