@@ -12,7 +12,6 @@
 use super::moments::{GradKernel, MomentsKernel};
 use super::plan::{self, CACHES};
 use super::row::DEEP;
-use super::shape::Shape;
 use super::sweep::sweep;
 use super::tile::{Ends, Out, Source};
 use crate::{Dims, Element, Isa};
@@ -108,13 +107,17 @@ pub(super) const fn sums_len(dims: Dims) -> usize {
 }
 
 /// Whether a step goes this way, with so much scratch.
-pub(super) fn pays<T: Element>(shape: &Shape, dims: Dims, second: bool, scratch: usize) -> bool {
-    let depth = dims.batch.saturating_mul(dims.steps);
-    let few = match plan::wide::<T>(*shape) {
+pub(super) fn pays<T: Element>(isa: Isa, dims: Dims, second: bool, scratch: usize) -> bool {
+    if scratch == 0 || !(1..=scratch).contains(&sums_of(dims, second)) {
+        return false;
+    }
+    // SAFETY: it has no conditions.
+    let shape = unsafe { T::shape(isa) };
+    let few = match plan::wide::<T>(shape) {
         false if shape.registers != 16 => false,
         wide => is_few::<T>(dims, wide),
     };
-    (depth >= LONG || few) && (1..=scratch).contains(&sums_of(dims, second))
+    few || dims.batch.saturating_mul(dims.steps) >= LONG
 }
 
 /// Calls `then` for each part of a layer, from a row and a column on, when it is summed; `SECOND` with the sums

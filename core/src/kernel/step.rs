@@ -415,9 +415,7 @@ where
     let (outputs, inputs) = (dims.outputs, dims.inputs);
     let src = source(&layer.batch);
     let ends = Ends::of(Fold { scale: layer.scale, ..Fold::fresh() });
-    // SAFETY: it has no conditions.
-    let shape = unsafe { T::shape(isa) };
-    let apart = parts::pays::<T>(&shape, dims, SECOND, scratch.len());
+    let apart = parts::pays::<T>(isa, dims, SECOND, scratch.len());
     let mut kernel = StepKernel::<T, O, SECOND, SEQUENCE> {
         optimizer,
         ends,
