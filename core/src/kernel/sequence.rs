@@ -81,30 +81,28 @@ where
 /// or else the compiler holds on to the sums, and spills them across lines of the cache.
 ///
 /// # Safety
-/// Both sums of each vector of the tile lie at `waiting`, side by side.
+/// Both sums of each vector of the tile lie at `waiting`.
 #[inline(always)]
 unsafe fn add_to<T, S, const N: usize, const ROWS: usize, const VECS: usize>(
     s: S,
-    waiting: *mut S::V,
+    waiting: *mut Sums<[S::V; 2], ROWS, VECS>,
     g: [Sums<S::V, ROWS, VECS>; N],
-) -> *mut S::V
+) -> *mut Sums<[S::V; 2], ROWS, VECS>
 where
     T: Element,
     S: Simd<T>,
 {
-    let waiting = s.opaque(waiting.cast()).cast_mut().cast::<S::V>();
+    let waiting: *mut Sums<[S::V; 2], ROWS, VECS> = s.opaque(waiting.cast()).cast_mut().cast();
     for r in 0..ROWS {
         for v in 0..VECS {
             // SAFETY: by contract.
             unsafe {
-                let sums = waiting.add(2 * (r * VECS + v));
-                let (mut sum, mut sum_sq) = (sums.read(), sums.add(1).read());
+                let [mut sum, mut sum_sq] = (*waiting)[r][v];
                 for g in &g {
                     sum = s.add(sum, g[r][v]);
                     sum_sq = s.fma(g[r][v], g[r][v], sum_sq);
                 }
-                sums.write(sum);
-                sums.add(1).write(sum_sq);
+                (*waiting)[r][v] = [sum, sum_sq];
             }
         }
     }
@@ -142,12 +140,10 @@ pub(crate) unsafe fn sequence_tile<
         let waits = S::LANES > 1 && 3 * ROWS * VECS + VECS >= S::REGISTERS;
         let pairs = waits && ROWS == PAIRED && 2 * ROWS * VECS + VECS < S::REGISTERS;
         let mut waiting = MaybeUninit::<Sums<[S::V; 2], ROWS, VECS>>::uninit();
-        let mut waiting = waiting.as_mut_ptr().cast::<S::V>();
-        let place = |waiting: *mut S::V, r, v| waiting.add(2 * (r * VECS + v));
+        let mut waiting = waiting.as_mut_ptr();
         for r in 0..if waits { ROWS } else { 0 } {
             for v in 0..VECS {
-                place(waiting, r, v).write(sum[r][v]);
-                place(waiting, r, v).add(1).write(sum_sq[r][v]);
+                (*waiting)[r][v] = [sum[r][v], sum_sq[r][v]];
             }
         }
         let mut b = 0;
@@ -171,11 +167,10 @@ pub(crate) unsafe fn sequence_tile<
             }
             b += 1;
         }
-        waiting = s.opaque(waiting.cast()).cast_mut().cast::<S::V>();
+        waiting = s.opaque(waiting.cast()).cast_mut().cast();
         for r in 0..if waits { ROWS } else { 0 } {
             for v in 0..VECS {
-                sum[r][v] = place(waiting, r, v).read();
-                sum_sq[r][v] = place(waiting, r, v).add(1).read();
+                [sum[r][v], sum_sq[r][v]] = (*waiting)[r][v];
             }
         }
         out.finish::<S, ROWS, VECS, TAIL>(s, n, ends, sum);

@@ -119,20 +119,24 @@ impl Shape {
 
     /// Rows of `grad`, with so many left.
     pub(crate) fn grad_rows(&self, left: usize) -> Rows {
-        let [tall, rows, rest] = self.grad;
-        match left {
-            _ if left >= tall => Rows::Tile(tall),
-            _ if left >= rows && left != 2 * rest => Rows::Tile(rows),
-            _ => Rows::rest(rest, left),
-        }
+        self.rows_up_to(self.grad[0], left)
     }
 
     /// The same for an output that comes from and goes to beyond the second-level cache: tall tiles of a few `(b, t)` want more
     /// lines of it at once than come in time.
     pub(crate) fn far_rows(&self, depth: usize, left: usize) -> Rows {
-        let [tall, rows, rest] = self.grad;
-        Shape { grad: [if depth > FAR_DEPTH { tall } else { rows }, rows, rest], ..*self }
-            .grad_rows(left)
+        let [tall, rows, _] = self.grad;
+        self.rows_up_to(if depth > FAR_DEPTH { tall } else { rows }, left)
+    }
+
+    /// Rows of tiles with one sum an element, the tallest as told.
+    fn rows_up_to(&self, tall: usize, left: usize) -> Rows {
+        let [_, rows, rest] = self.grad;
+        match left {
+            _ if left >= tall => Rows::Tile(tall),
+            _ if left >= rows && left != 2 * rest => Rows::Tile(rows),
+            _ => Rows::rest(rest, left),
+        }
     }
 
     /// Rows of `moments`, with so many left.

@@ -5,8 +5,9 @@
 //! vectors), or does not pay (many examples and 16 registers), goes by rows of tiles that leave their sums in
 //! a small array on the stack, where the optimizer picks them up at once: a thousand gradients or two exist
 //! at a time, in the first-level cache. While a tile is summed, its parameters and their state are fetched.
-//! Long batches, and a few examples of layers that come from afar, go another way ([`super::parts`]). The bits are those of [`moments`](crate::moments()) (or, on
-//! the squared average and for momentum, of [`grad`](crate::grad())) followed by the update.
+//! Long batches, and some examples of layers that come from afar, go another way ([`super::parts`]). The bits are
+//! those of [`moments`](crate::moments()) (or, on the squared average and for momentum, of [`grad`](crate::grad()))
+//! followed by the update.
 
 use core::mem::MaybeUninit;
 

@@ -107,8 +107,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     let near = src.x_stride * size_of::<T>() < NEAR || depth <= FEW;
     let simple = few || near && depth <= BLOCK && src.weights.is_null();
     if !(CACHES && simple) {
-        let walk =
-            Walk { isa, shape, src, rows, columns, packs: false, single: false, late: false };
+        let walk = Walk { isa, shape, src, rows, columns, packs: false, single: false };
         // SAFETY: by contract.
         return unsafe { walk.blocks(scratch, kernel) };
     }
@@ -181,8 +180,6 @@ struct Walk<T> {
     src: Source<T>,
     rows: usize,
     columns: usize,
-    /// Whether the batch comes from afar, a block after the other; not where sums rest so often that it hardly counts.
-    late: bool,
     /// Whether to pack, if there is room.
     packs: bool,
     /// Whether the rows are single, so that `x` of all columns should be near by.
@@ -205,7 +202,8 @@ impl<T: Element> Walk<T> {
         let shallow =
             rests(shape, &src, rows, K::RESTS) && columns > SHORT && (pays || is_far(&src));
         self.packs = !shallow && pays && scratch.len() > 0;
-        self.late = !shallow && src.steps == 1 && src.dy_row == 1 && is_far(&src);
+        // (Where sums rest often it hardly counts.)
+        let late = !shallow && src.steps == 1 && src.dy_row == 1 && is_far(&src);
         let depth = match rows {
             _ if !shallow => BLOCK,
             _ if wide::<T>(shape) && self.tiled(kernel) => SHALLOW,
@@ -221,6 +219,7 @@ impl<T: Element> Walk<T> {
                 let mut walk = Walk { src: src.examples(b, block), ..self };
                 let width = walk.width(scratch.len());
                 walk.packs = width > 0;
+                walk.src.late = late && !walk.packs;
                 if width > 0 {
                     walk.packed(width, scratch, kernel);
                 } else if walk.weights_pay() {
@@ -366,10 +365,8 @@ impl<T: Element> Walk<T> {
         kernel: &mut K,
     ) {
         let mut packed = dy;
-        let late = self.late && !self.packs;
         while j < end {
-            let mut src =
-                Source { x: panels.x, x_stride: panels.x_stride, late, ..self.src }.row(j);
+            let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src }.row(j);
             let next = kernel.rows(&self.shape, &self.src, self.way(), self.rows - j);
             let rows = next.count();
             if let Some(dy) = packed {
