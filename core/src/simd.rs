@@ -103,12 +103,15 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
         let _ = p;
     }
 
-    /// The sums of `N` (at most 8) accumulators of 16 lanes in `G` vectors each: lanes `l` and `l + 8` are
-    /// added, then `+ 4`, `+ 2`, `+ 1`.
+    /// The sums of accumulators of 16 lanes in `G` vectors each: lanes `l` and `l + 8` are added, then `+ 4`, `+ 2`,
+    /// `+ 1`.
     #[inline(always)]
-    fn sum_lanes<const N: usize, const G: usize>(self, lanes: &[[Self::V; G]; N]) -> [T; N] {
-        let mut sums = [T::ZERO; N];
-        for (sum, lanes) in sums.iter_mut().zip(lanes) {
+    fn sum_lanes<const R: usize, const C: usize, const G: usize>(
+        self,
+        lanes: &[[[Self::V; G]; C]; R],
+    ) -> [[T; C]; R] {
+        let mut sums = [[T::ZERO; C]; R];
+        for (sum, lanes) in sums.as_flattened_mut().iter_mut().zip(lanes.as_flattened()) {
             let mut a = [T::ZERO; REDUCTION_LANES];
             for (g, v) in lanes.iter().enumerate() {
                 // SAFETY: G * LANES = 16, the length of the array.
@@ -264,43 +267,58 @@ fn opaque<T>(mut p: *const T) -> *const T {
 macro_rules! sum_lanes {
     ($V:ident, $T:ident, $sums:ident, $sums_of_8:ident) => {
         #[inline(always)]
-        fn sum_lanes<const N: usize, const G: usize>(self, lanes: &[[$V; G]; N]) -> [$T; N] {
+        fn sum_lanes<const R: usize, const C: usize, const G: usize>(
+            self,
+            lanes: &[[[$V; G]; C]; R],
+        ) -> [[$T; C]; R] {
+            const { assert!(R * C <= 24) }
+            let mut sums = [[0.0; C]; R];
+            let (all, sums_of) = (lanes.as_flattened(), sums.as_flattened_mut());
+            // (No loop: the compiler would take accumulators from memory.)
             // SAFETY: the token proves the CPU's features.
             unsafe {
-                if N <= 4 {
-                    let [a, b, c, d] = $sums(&padded(lanes));
-                    first_of([a, b, c, d, a, b, c, d])
-                } else {
-                    first_of($sums_of_8(&padded(lanes)))
-                }
+                sum_some!($sums, $sums_of_8, all, sums_of, R * C, 0);
+                sum_some!($sums, $sums_of_8, all, sums_of, R * C, 8);
+                sum_some!($sums, $sums_of_8, all, sums_of, R * C, 16);
             }
+            sums
         }
     };
 }
 #[cfg(x86_simd)]
 use sum_lanes;
 
-/// `N <= M` accumulators as `M`, for backends that add up several at a time: the others are copies, computed
+/// Of `n` accumulators those from `at` on, as many as eight.
+#[cfg(x86_simd)]
+macro_rules! sum_some {
+    ($sums:ident, $sums_of_8:ident, $lanes:ident, $to:ident, $n:expr, $at:literal) => {
+        if $at + 4 < $n {
+            put($to, $at, $sums_of_8(&some($lanes, $at)));
+        } else if $at < $n {
+            put($to, $at, $sums(&some($lanes, $at)));
+        }
+    };
+}
+#[cfg(x86_simd)]
+use sum_some;
+
+/// `M` accumulators from `at` on, for backends that add up several at a time: those past the last are copies, computed
 /// for nothing.
 #[cfg(x86_simd)]
 #[inline(always)]
-fn padded<V: Copy, const N: usize, const M: usize>(lanes: &[V; N]) -> [V; M] {
-    const { assert!(1 <= N) }
-    let mut all = [lanes[0]; M];
-    for (all, lane) in all.iter_mut().zip(lanes) {
-        *all = *lane;
+fn some<V: Copy, const M: usize>(lanes: &[V], at: usize) -> [V; M] {
+    let mut some = [lanes[at]; M];
+    for (some, lanes) in some.iter_mut().zip(&lanes[at..]) {
+        *some = *lanes;
     }
-    all
+    some
 }
 
-/// The first `N <= M`.
+/// Puts as many sums as there are places from `at` on.
 #[cfg(x86_simd)]
 #[inline(always)]
-fn first_of<T: Copy, const N: usize, const M: usize>(all: [T; M]) -> [T; N] {
-    const { assert!(1 <= N && N <= M) }
-    let mut first = [all[0]; N];
-    for (first, sum) in first.iter_mut().zip(all) {
-        *first = sum;
+fn put<T: Copy, const M: usize>(sums: &mut [T], at: usize, some: [T; M]) {
+    for (sum, some) in sums[at..].iter_mut().zip(some) {
+        *sum = some;
     }
-    first
 }

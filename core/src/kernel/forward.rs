@@ -164,9 +164,9 @@ impl<'a, T: Element> Forward<'a, T> {
                 (loops.dot)(x, w, blocks, sums.as_mut_ptr().cast());
                 i = blocks * REDUCTION_LANES;
             }
-            // Rows that no index finds from their first elements: each of two pointers finds four of `W`.
+            // Rows that no index finds from their first elements: each of three pointers finds four of `W`.
             // (Of copied rows all columns are gone through at once.)
-            let (mut x_at, mut w_at) = (x.add(i), [w.add(i), w.wrapping_add(i + 4 * w_row)]);
+            let (mut x_at, mut w_at) = (x.add(i), [0, 4, 8].map(|c| w.wrapping_add(i + c * w_row)));
             while i + REDUCTION_LANES <= to {
                 // (Rows past the end of this one's are those of the next tile.)
                 let past = if i + AHEAD < self.inputs { 0 } else { (C - 1) * self.inputs };
@@ -220,19 +220,8 @@ impl<'a, T: Element> Forward<'a, T> {
                     }
                 }
             }
-            if C == 1 && R > 1 {
-                // Those of all rows together.
-                let mut lanes = [sums[0][0]; R];
-                for (lanes, sums) in lanes.iter_mut().zip(&sums) {
-                    *lanes = sums[0];
-                }
-                for (r, sum) in s.sum_lanes(&lanes).into_iter().enumerate() {
-                    self.finish(row + r, j, [sum]);
-                }
-                return;
-            }
-            for r in 0..R {
-                self.finish(row + r, j, s.sum_lanes(&sums[r]));
+            for (r, sums) in s.sum_lanes(&sums).into_iter().enumerate() {
+                self.finish(row + r, j, sums);
             }
         }
     }
@@ -417,8 +406,36 @@ impl<'a, T: Element> Forward<'a, T> {
         if all { rows } else { room / self.inputs.max(1) / multiple * multiple }
     }
 
+    /// The last rows of `W`, `j` and those after it, in one tile of all of them for as many rows of `x` as there is room
+    /// for: these are read once, not for each few rows of `W`.
+    ///
+    /// # Safety
+    /// As [`Self::rows`]; 1 to 7 are left, or 9 to [`REST`].
+    #[inline(always)]
+    unsafe fn rest<S, const G: usize>(self, s: S, rows: (usize, usize), j: usize)
+    where
+        S: Simd<T>,
+    {
+        // SAFETY: by contract.
+        unsafe {
+            match self.outputs - j {
+                1 => self.rows::<S, 6, 1, G, false>(s, rows, (j, 1)),
+                2 => self.rows::<S, 6, 2, G, false>(s, rows, (j, 1)),
+                3 => self.rows::<S, 6, 3, G, false>(s, rows, (j, 1)),
+                4 => self.rows::<S, 4, 4, G, false>(s, rows, (j, 1)),
+                5 => self.rows::<S, 4, 5, G, false>(s, rows, (j, 1)),
+                6 => self.rows::<S, 4, 6, G, false>(s, rows, (j, 1)),
+                7 => self.rows::<S, 3, 7, G, false>(s, rows, (j, 1)),
+                9 => self.rows::<S, 2, 9, G, false>(s, rows, (j, 1)),
+                10 => self.rows::<S, 2, 10, G, false>(s, rows, (j, 1)),
+                _ => self.rows::<S, 2, 11, G, false>(s, rows, (j, 1)),
+            }
+        }
+    }
+
     /// All rows: as many rows of `x` as stay in the second-level cache see all of `W`, as many of its rows at a time as
-    /// stay in the first. Tiles are `R` by `C`; of what is left over of `W`, `R` by `HALF`, and `ALONE` by one.
+    /// stay in the first. Tiles are `R` by `C`; what is left over of `W` goes in [`Self::rest`] if it is `WHOLE`, else
+    /// `R` by `HALF`, then `R` by one.
     ///
     /// # Safety
     /// The lengths were checked against the extents.
@@ -428,8 +445,8 @@ impl<'a, T: Element> Forward<'a, T> {
         const R: usize,
         const C: usize,
         const HALF: usize,
-        const ALONE: usize,
         const G: usize,
+        const WHOLE: bool,
         const COPIES: bool,
     >(
         self,
@@ -440,13 +457,15 @@ impl<'a, T: Element> Forward<'a, T> {
     {
         let most = self.fit(X_BYTES, rows, R).max(2 * R);
         let tiles = if CACHES { (self.fit(W_BYTES, self.outputs, C) / C).max(1) } else { 1 };
+        // (Copied rows stay together.)
+        let rest = if WHOLE && self.memory.is_null() { REST } else { C - 1 };
         let mut row = 0;
         while row < rows {
             let end = row + most.min(rows - row);
             let mut j = 0;
             // SAFETY: end <= rows; j + n * C <= outputs, then j < outputs.
             unsafe {
-                while j + C <= self.outputs {
+                while j + C == self.outputs || j + rest < self.outputs {
                     let n = if CACHES { tiles.min((self.outputs - j) / C) } else { 1 };
                     let mut job = self;
                     if CACHES && end < rows {
@@ -455,17 +474,16 @@ impl<'a, T: Element> Forward<'a, T> {
                     job.rows::<S, R, C, G, COPIES>(s, (row, end), (j, n));
                     j += n * C;
                 }
+                if WHOLE && j < self.outputs {
+                    self.rest::<S, G>(s, (row, end), j);
+                    j = self.outputs;
+                }
                 if HALF > 1 && j + HALF <= self.outputs {
                     self.rows::<S, R, HALF, G, false>(s, (row, end), (j, 1));
                     j += HALF;
                 }
-                // (Of short rows what takes the time is to add up the lanes, which those of one row of `W` share.)
-                if HALF > 2 && self.inputs > columns::SHORT && j + 2 <= self.outputs {
-                    self.rows::<S, ALONE, 2, G, false>(s, (row, end), (j, 1));
-                    j += 2;
-                }
                 while C > 1 && j < self.outputs {
-                    self.rows::<S, ALONE, 1, G, false>(s, (row, end), (j, 1));
+                    self.rows::<S, R, 1, G, false>(s, (row, end), (j, 1));
                     j += 1;
                 }
             }
@@ -473,6 +491,9 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 }
+
+/// The most rows of `W` that are left over for a tile of their own.
+const REST: usize = 11;
 
 /// Bytes of `x` that are gone through for each few rows of `W`.
 pub(super) const X_BYTES: usize = 512 << 10;
@@ -543,13 +564,13 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     unsafe {
         match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
             // Fewer rows at once are read faster from afar.
-            (32, 1) if job.far => job.all::<S, 1, 4, 1, 1, 1, false>(s, rows),
-            (32, 1) => job.all::<S, 3, 8, 4, 6, 1, CACHES>(s, rows),
-            (32, 2) => job.all::<S, 3, 4, 2, 3, 2, CACHES>(s, rows),
-            (_, 1) => job.all::<S, 3, 4, 1, 3, 1, CACHES>(s, rows),
-            (_, 2) => job.all::<S, 2, 3, 1, 2, 2, CACHES>(s, rows),
-            (_, 4) => job.all::<S, 1, 3, 1, 1, 4, false>(s, rows),
-            _ => job.all::<S, 1, 1, 1, 1, REDUCTION_LANES, false>(s, rows),
+            (32, 1) if job.far => job.all::<S, 1, 4, 1, 1, false, false>(s, rows),
+            (32, 1) => job.all::<S, 3, 8, 1, 1, true, CACHES>(s, rows),
+            (32, 2) => job.all::<S, 3, 4, 2, 2, false, CACHES>(s, rows),
+            (_, 1) => job.all::<S, 3, 4, 1, 1, false, CACHES>(s, rows),
+            (_, 2) => job.all::<S, 2, 3, 1, 2, false, CACHES>(s, rows),
+            (_, 4) => job.all::<S, 1, 3, 1, 4, false, false>(s, rows),
+            _ => job.all::<S, 1, 1, 1, REDUCTION_LANES, false, false>(s, rows),
         }
     }
 }

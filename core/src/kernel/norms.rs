@@ -247,7 +247,7 @@ unsafe fn groups<T: Element, S: Simd<T>, const N: usize, const G: usize>(
                 square_rows::<T, S, N, G>(s, x, inputs, inputs, zeros),
             )
         };
-        let (dy, x) = (s.sum_lanes(&dy), s.sum_lanes(&x));
+        let ([dy], [x]) = (s.sum_lanes(&[dy]), s.sum_lanes(&[x]));
         for ((norm, dy), x) in norms.iter_mut().zip(dy).zip(x) {
             *norm = if from == Start::Resume { *norm } else { T::ZERO } + dy * x;
         }
@@ -305,7 +305,7 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
                 };
                 row(dy, weight).square_all(s, dims.outputs, &mut lanes_dy);
                 row(x, None).square_all(s, dims.inputs, &mut lanes);
-                let [dy, x] = s.sum_lanes(&[lanes_dy, lanes]);
+                let [[dy, x]] = s.sum_lanes(&[[lanes_dy, lanes]]);
                 dy * x
             } else {
                 for j in 0..dims.used_outputs() {
@@ -319,7 +319,7 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
                     };
                     columns.square_all(s, dims.inputs, &mut lanes);
                 }
-                s.sum_lanes(&[lanes])[0]
+                s.sum_lanes(&[[lanes]])[0][0]
             }
         };
         *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
@@ -350,7 +350,7 @@ unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
         let mut lanes = [s.splat(T::ZERO); G];
         // SAFETY: example b is inside dy.
         unsafe { columns.square_all(s, dims.used_outputs(), &mut lanes) }
-        let square = s.sum_lanes(&[lanes])[0];
+        let square = s.sum_lanes(&[[lanes]])[0][0];
         *norm = if from == Start::Resume { *norm } else { T::ZERO } + square;
     }
 }

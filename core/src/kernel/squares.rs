@@ -130,7 +130,7 @@ unsafe fn add_squares<T: Element, S: Simd<T>, const G: usize>(
             s.store(lanes.as_mut_ptr().add(v * S::LANES), sums[0][v]);
         }
     }
-    let [sum] = s.sum_lanes(&sums);
+    let [[sum]] = s.sum_lanes(&[sums]);
     sum
 }
 

@@ -1,6 +1,6 @@
 //! AVX2 and FMA: 256-bit vectors, 16 registers.
 
-use super::{Simd, first_of, opaque, padded, sum_lanes, sums_by_fours, transpose};
+use super::{Simd, opaque, put, some, sum_lanes, sum_some, sums_by_fours, transpose};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]

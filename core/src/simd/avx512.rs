@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL): 512-bit vectors, 32 registers, a mask for every tail.
 
-use super::{Simd, first_of, opaque, padded, sum_lanes, sums_by_fours, transpose};
+use super::{Simd, opaque, put, some, sum_lanes, sum_some, sums_by_fours, transpose};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
