@@ -51,6 +51,7 @@ macro_rules! dispatch {
                     #[allow(clippy::too_many_arguments)]
                     #[target_feature(enable = "avx2,fma")]
                     pub(super) unsafe fn avx2(token: Avx2, $($arg: $ty),*) $(-> $ret)? {
+                        crate::simd::align_frame();
                         // SAFETY: the obligations are the kernel's, passed on to the caller.
                         unsafe { $($kernel)::+::<T, _>(token, $($arg),*) }
                     }
@@ -60,6 +61,7 @@ macro_rules! dispatch {
                     #[allow(clippy::too_many_arguments)]
                     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
                     pub(super) unsafe fn avx512(token: Avx512, $($arg: $ty),*) $(-> $ret)? {
+                        crate::simd::align_frame();
                         // SAFETY: the obligations are the kernel's, passed on to the caller.
                         unsafe { $($kernel)::+::<T, _>(token, $($arg),*) }
                     }
@@ -130,9 +132,9 @@ dispatch! {
         = kernel::bias::run_grad;
     unsafe fn bias_moments(batch: &Batch<'_, T>, j: usize, n: usize, ends: Ends<T>, out: *mut T, out_sq: *mut T)
         = kernel::bias::run_moments;
-    unsafe fn forward(dims: Dims, x: &[T], weight: &[T], bias: Option<&[T]>, from: Start, y: &mut [T], memory: *mut T)
+    unsafe fn forward(dims: Dims, x: &[T], weight: &[T], bias: Option<&[T]>, from: Start, y: &mut [T], memory: *mut T, first: usize)
         = kernel::forward::run_forward;
-    unsafe fn forward_columns(job: &Forward<'_, T>, rows: usize)
+    unsafe fn forward_columns(job: &Forward<'_, T>, rows: usize, n: usize)
         = kernel::columns::run_forward_columns;
     unsafe fn per_example_grad(batch: &Batch<'_, T>, out: &mut [T])
         = kernel::outer::run_per_example_grad;

@@ -247,6 +247,23 @@ macro_rules! transpose {
 #[cfg(x86_simd)]
 use transpose;
 
+/// A place in the frame of the function that it is inlined into, which aligns that to lines of the cache: vectors for
+/// which there is no register lie across lines else, or pages, as the callers' stack happens to be.
+#[cfg(x86_simd)]
+#[inline(always)]
+pub(crate) fn align_frame() {
+    #[repr(align(64))]
+    struct Line(core::mem::MaybeUninit<u8>);
+    let line = Line(core::mem::MaybeUninit::uninit());
+    // (Miri knows no assembly.)
+    if !cfg!(miri) {
+        // SAFETY: no instruction at all.
+        unsafe {
+            core::arch::asm!("/* {0} */", in(reg) &line.0, options(nomem, nostack, preserves_flags));
+        }
+    }
+}
+
 /// [`Simd::opaque`] where there is assembly.
 #[cfg(x86_simd)]
 #[inline(always)]

@@ -8,9 +8,10 @@
 //! Plan: some rows of `W` are copied, column by column, so that each lane of the sum is a vector of as many outputs, and
 //! nothing is added up across a vector. The copy has the lanes in the order in which they are added: `l` and `l + 8` are
 //! summed together, and what waits for more lanes, waits in memory. (Those of short rows are added in registers.) It
-//! pays where `W` is seen by many rows of `x`, and as long as the copy stays in the first-level cache.
+//! pays where `W` is seen by many rows of `x`, and as long as the copy stays in the first-level cache. Outputs that do not
+//! fill a vector are rather dot products as elsewhere if they are few.
 
-use super::forward::{Forward, X_BYTES};
+use super::forward::{Forward, X_BYTES, fit};
 use super::plan::CACHES;
 use super::shape::Room;
 use super::tile::Sums;
@@ -42,18 +43,21 @@ const LEAST: usize = 128;
 /// What it takes to begin with, in quarters of a cycle.
 const CALL: usize = 600;
 
-/// Whether outputs are rather side by side: if that takes less time than to add up the lanes of each output, by more
-/// than a copy of `W` takes.
-pub(super) fn pays<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> bool {
+/// What it takes to go through a row of `x` once more, in quarters of a cycle.
+const TURN: usize = 32;
+
+/// How many outputs are rather side by side: all, all but those that do not fill a vector, or none; whichever saves most
+/// of the time that it takes to add up the lanes of each output. A copy of `W` costs some of it.
+pub(super) fn side_by_side<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> usize {
     let Dims { outputs, inputs, .. } = dims;
-    if !CACHES || y.len() < LEAST {
-        return false;
+    if !CACHES || inputs == 0 || y.len() < LEAST {
+        return 0;
     }
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
     let lanes = shape.lanes();
     if !shape.holds_sums() || inputs > COPY_BYTES / (WIDE * lanes * size_of::<T>()) {
-        return false;
+        return 0;
     }
     // For each row of `x`, in quarters of a cycle, as measured: those of short rows on Zen 5, where they are a fifth fewer
     // than on Intel's CPU for both ways. (Shifts: divisions take longer than small products.)
@@ -64,13 +68,26 @@ pub(super) fn pays<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> bool {
         (false, 1) => (7 + inputs.next_multiple_of(REDUCTION_LANES) / 6, 64 + inputs * 5 / 2),
         (false, _) => (3 + inputs.next_multiple_of(REDUCTION_LANES) / 6, 16 + inputs * 5 / 2),
     };
-    let vectors = (outputs + lanes - 1) >> lanes.trailing_zeros();
-    let dots = outputs.saturating_mul(groups * output);
     // (A vector that has none beside it takes a quarter as long again, or half.)
     let alone = if inputs <= SHORT { 1 } else { 2 };
-    let side_by_side = (4 * vectors + vectors % WIDE * alone).saturating_mul(vector) / 4;
-    let copy = vectors.saturating_mul(3 * lanes * inputs).saturating_add(CALL);
-    dots.saturating_sub(side_by_side).saturating_mul(y.len()) > copy.saturating_mul(outputs)
+    // What so many outputs save, by so many vectors; of `outputs` times all rows.
+    let saved = |n: usize, vectors: usize| {
+        let dots = n.saturating_mul(groups * output);
+        let sums = (4 * vectors + vectors % WIDE * alone).saturating_mul(vector) / 4;
+        let sums = if n < outputs { sums.saturating_add(TURN) } else { sums };
+        let copy = vectors.saturating_mul(3 * lanes * inputs).saturating_add(CALL);
+        dots.saturating_sub(sums)
+            .saturating_mul(y.len())
+            .saturating_sub(copy.saturating_mul(outputs))
+    };
+    let (whole, rest) = (outputs >> lanes.trailing_zeros(), outputs & (lanes - 1));
+    let by_all = saved(outputs, whole + usize::from(rest > 0));
+    let by_whole = saved(outputs - rest, whole);
+    match by_all.max(by_whole) {
+        0 => 0,
+        most if most == by_all => outputs,
+        _ => outputs - rest,
+    }
 }
 
 /// Lane number `n` in the order in which lanes are added.
@@ -389,39 +406,62 @@ impl<T: Element> Forward<'_, T> {
     }
 }
 
-/// The loops of [`crate::forward()`] with outputs side by side: as many rows of `x` as stay in the second-level cache see
-/// all of `W`.
+/// The forward product with `n` outputs side by side, what is left of them as dot products: as many rows of `x` as stay
+/// in the second-level cache see all of `W`.
 ///
 /// # Safety
-/// The lengths were checked, and [`pays`] was asked; there is room for copies of [`ROOM`] bytes.
+/// The lengths were checked; `n` is of [`side_by_side`]; `memory` has [`ROOM`] bytes.
+#[allow(clippy::too_many_arguments)]
+pub(super) unsafe fn forward_side_by_side<T: Element>(
+    isa: Isa,
+    dims: Dims,
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    from: Start,
+    y: &mut [T],
+    memory: *mut T,
+    n: usize,
+) {
+    let Dims { inputs, outputs, .. } = dims;
+    let rows = fit::<T>(X_BYTES, y.len() / outputs.max(1), inputs, MULTIPLE).max(MULTIPLE);
+    let xs = x.chunks((rows * inputs).max(1));
+    for (x, y) in xs.zip(y.chunks_mut((rows * outputs).max(1))) {
+        // SAFETY: by contract; so many rows of both.
+        unsafe {
+            if let Some((job, rows)) = Forward::new(dims, x, weight, bias, from, y, memory) {
+                T::forward_columns(isa, &job, rows, n);
+            }
+            if n < outputs {
+                T::forward(isa, dims, x, weight, bias, from, y, core::ptr::null_mut(), n);
+            }
+        }
+    }
+}
+
+/// The first `n` outputs of `rows` rows, side by side.
+///
+/// # Safety
+/// As [`forward_side_by_side`].
 #[inline(always)]
 pub(crate) unsafe fn run_forward_columns<T: Element, S: Simd<T>>(
     s: S,
     job: &Forward<'_, T>,
     rows: usize,
+    n: usize,
 ) {
-    let most = job.fit(X_BYTES, rows, MULTIPLE);
-    let mut row = 0;
-    while row < rows {
-        let end = row + most.min(rows - row);
-        let rows = (row, end);
-        for j in (0..job.outputs).step_by(WIDE * S::LANES) {
-            let left = job.outputs - j;
-            // SAFETY: by contract; j < outputs, for two vectors also j + LANES.
-            unsafe {
-                match Room::of::<T, S>() {
-                    Room::Vectors32 if left > S::LANES => {
-                        job.all_columns::<S, 4, 6, WIDE>(s, rows, j)
-                    }
-                    Room::Vectors32 => job.all_columns::<S, 4, 6, 1>(s, rows, j),
-                    Room::Vectors16 if left > S::LANES => {
-                        job.all_columns::<S, 2, 3, WIDE>(s, rows, j)
-                    }
-                    Room::Vectors16 => job.all_columns::<S, 4, 3, 1>(s, rows, j),
-                    _ => return,
-                }
+    let rows = (0, rows);
+    for j in (0..n).step_by(WIDE * S::LANES) {
+        let left = n - j;
+        // SAFETY: by contract; j < outputs, for two vectors also j + LANES.
+        unsafe {
+            match Room::of::<T, S>() {
+                Room::Vectors32 if left > S::LANES => job.all_columns::<S, 4, 6, WIDE>(s, rows, j),
+                Room::Vectors32 => job.all_columns::<S, 4, 6, 1>(s, rows, j),
+                Room::Vectors16 if left > S::LANES => job.all_columns::<S, 2, 3, WIDE>(s, rows, j),
+                Room::Vectors16 => job.all_columns::<S, 4, 3, 1>(s, rows, j),
+                _ => return,
             }
         }
-        row = end;
     }
 }

@@ -52,18 +52,17 @@ pub fn forward<T: Element>(
     // (Closures that move: what others refer to would go through memory for small products, too, which takes 10 ns.)
     // SAFETY: the lengths were checked.
     unsafe {
-        if columns::pays::<T>(isa, dims, y) {
+        let n = columns::side_by_side::<T>(isa, dims, y);
+        if n > 0 {
             with_room::<T, { columns::ROOM }>(move |memory| {
-                if let Some((job, rows)) = Forward::new(dims, x, weight, bias, from, y, memory) {
-                    T::forward_columns(isa, &job, rows);
-                }
+                columns::forward_side_by_side(isa, dims, x, weight, bias, from, y, memory, n);
             });
         } else if copying_pays(isa, dims, weight, y) {
             with_room::<T, COPY_BYTES>(move |memory| {
-                T::forward(isa, dims, x, weight, bias, from, y, memory);
+                T::forward(isa, dims, x, weight, bias, from, y, memory, 0);
             });
         } else {
-            T::forward(isa, dims, x, weight, bias, from, y, core::ptr::null_mut());
+            T::forward(isa, dims, x, weight, bias, from, y, core::ptr::null_mut(), 0);
         }
     }
     Ok(())
@@ -397,15 +396,6 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 
-    /// How many of `rows` fit so many bytes: all of them, or a multiple of so many. (Small products are spared the
-    /// division.)
-    #[inline(always)]
-    pub(super) fn fit(&self, bytes: usize, rows: usize, multiple: usize) -> usize {
-        let room = bytes / size_of::<T>();
-        let all = rows * self.inputs <= room;
-        if all { rows } else { room / self.inputs.max(1) / multiple * multiple }
-    }
-
     /// The last rows of `W`, `j` and those after it, in one tile of all of them for as many rows of `x` as there is room
     /// for: these are read once, not for each few rows of `W`.
     ///
@@ -433,7 +423,7 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 
-    /// All rows: as many rows of `x` as stay in the second-level cache see all of `W`, as many of its rows at a time as
+    /// All rows, and the outputs from `first` on: as many rows of `x` as stay in the second-level cache see all of `W`, as many of its rows at a time as
     /// stay in the first. Tiles are `R` by `C`; what is left over of `W` goes in [`Self::rest`] if it is `WHOLE`, else
     /// `R` by `HALF`, then `R` by one.
     ///
@@ -452,17 +442,19 @@ impl<'a, T: Element> Forward<'a, T> {
         self,
         s: S,
         rows: usize,
+        first: usize,
     ) where
         S: Simd<T>,
     {
-        let most = self.fit(X_BYTES, rows, R).max(2 * R);
-        let tiles = if CACHES { (self.fit(W_BYTES, self.outputs, C) / C).max(1) } else { 1 };
+        let most = fit::<T>(X_BYTES, rows, self.inputs, R).max(2 * R);
+        let tiles =
+            if CACHES { (fit::<T>(W_BYTES, self.outputs, self.inputs, C) / C).max(1) } else { 1 };
         // (Copied rows stay together.)
         let rest = if WHOLE && self.memory.is_null() { REST } else { C - 1 };
         let mut row = 0;
         while row < rows {
             let end = row + most.min(rows - row);
-            let mut j = 0;
+            let mut j = first;
             // SAFETY: end <= rows; j + n * C <= outputs, then j < outputs.
             unsafe {
                 while j + C == self.outputs || j + rest < self.outputs {
@@ -519,6 +511,14 @@ const MANY: usize = 48;
 /// Bytes for them on the stack.
 const COPY_BYTES: usize = if CACHES { 64 << 10 } else { 0 };
 
+/// How many of `rows` fit so many bytes: all of them, or a multiple of so many. (Small products are spared the division.)
+#[inline(always)]
+pub(super) fn fit<T>(bytes: usize, rows: usize, inputs: usize, multiple: usize) -> usize {
+    let room = bytes / size_of::<T>();
+    let all = rows * inputs <= room;
+    if all { rows } else { room / inputs.max(1) / multiple * multiple }
+}
+
 /// Memory for rows of `W`, aligned to cache lines.
 #[repr(align(64))]
 struct Room<const BYTES: usize>([MaybeUninit<u8>; BYTES]);
@@ -543,10 +543,10 @@ fn copying_pays<T: Element>(isa: Isa, dims: Dims, weight: &[T], y: &[T]) -> bool
     shape.holds_sums() && !aligned
 }
 
-/// The loops of [`forward`].
+/// The loops of [`forward`], for the outputs from `first` on.
 ///
 /// # Safety
-/// Its lengths were checked; `memory` is null, or writable for [`COPY_BYTES`] bytes.
+/// Its lengths were checked; `memory` is null, or writable for [`COPY_BYTES`] bytes; `first` is at most `outputs`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
@@ -558,19 +558,20 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     from: Start,
     y: &mut [T],
     memory: *mut T,
+    first: usize,
 ) {
     let Some((job, rows)) = Forward::new(dims, x, weight, bias, from, y, memory) else { return };
     // SAFETY: the lengths of x, weight, bias and y were checked against the extents.
     unsafe {
         match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
             // Fewer rows at once are read faster from afar.
-            (32, 1) if job.far => job.all::<S, 1, 4, 1, 1, false, false>(s, rows),
-            (32, 1) => job.all::<S, 3, 8, 1, 1, true, CACHES>(s, rows),
-            (32, 2) => job.all::<S, 3, 4, 2, 2, false, CACHES>(s, rows),
-            (_, 1) => job.all::<S, 3, 4, 1, 1, false, CACHES>(s, rows),
-            (_, 2) => job.all::<S, 2, 3, 1, 2, false, CACHES>(s, rows),
-            (_, 4) => job.all::<S, 1, 3, 1, 4, false, false>(s, rows),
-            _ => job.all::<S, 1, 1, 1, REDUCTION_LANES, false, false>(s, rows),
+            (32, 1) if job.far => job.all::<S, 1, 4, 1, 1, false, false>(s, rows, first),
+            (32, 1) => job.all::<S, 3, 8, 1, 1, true, CACHES>(s, rows, first),
+            (32, 2) => job.all::<S, 3, 4, 2, 2, false, CACHES>(s, rows, first),
+            (_, 1) => job.all::<S, 3, 4, 1, 1, false, CACHES>(s, rows, first),
+            (_, 2) => job.all::<S, 2, 3, 1, 2, false, CACHES>(s, rows, first),
+            (_, 4) => job.all::<S, 1, 3, 1, 4, false, false>(s, rows, first),
+            _ => job.all::<S, 1, 1, 1, REDUCTION_LANES, false, false>(s, rows, first),
         }
     }
 }
