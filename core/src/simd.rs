@@ -251,6 +251,7 @@ use transpose;
 /// which there is no register lie across lines else, or pages, as the callers' stack happens to be.
 #[cfg(x86_simd)]
 #[inline(always)]
+#[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read or written through it
 pub(crate) fn align_frame() {
     #[repr(align(64))]
     struct Line(core::mem::MaybeUninit<u8>);
