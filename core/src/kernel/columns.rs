@@ -59,8 +59,8 @@ pub(super) fn side_by_side<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> usize {
     if !shape.holds_sums() || inputs > COPY_BYTES / (WIDE * lanes * size_of::<T>()) {
         return 0;
     }
-    // For each row of `x`, in quarters of a cycle, as measured: those of short rows on Zen 5, where they are a fifth fewer
-    // than on Intel's CPU for both ways. (Shifts: divisions take longer than small products.)
+    // For each row of `x`, in quarters of a cycle, as measured: those of short rows on Zen 5, where both ways take less than
+    // on Intel's CPU. (Shifts: divisions take longer than small products.)
     let groups = REDUCTION_LANES >> lanes.trailing_zeros();
     let (output, vector) = match (inputs <= SHORT, groups) {
         (true, 1) => (8 + inputs / 10, 8 + 2 * inputs),
