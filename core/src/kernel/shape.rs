@@ -3,7 +3,7 @@
 
 use core::num::NonZeroUsize;
 
-use super::plan::{BLOCK, FEW_STEPS, PAGE};
+use super::plan::{BLOCK, CACHES, FEW_STEPS, PAGE};
 use super::row::DEEP;
 use super::tile::Source;
 use crate::Element;
@@ -126,7 +126,7 @@ impl Shape {
     /// lines of it at once than come in time.
     pub(crate) fn far_rows(&self, depth: usize, left: usize) -> Rows {
         let [tall, rows, _] = self.grad;
-        self.rows_up_to(if depth > FAR_DEPTH { tall } else { rows }, left)
+        self.rows_up_to(if !CACHES || depth > FAR_DEPTH { tall } else { rows }, left)
     }
 
     /// Rows of tiles with one sum an element, the tallest as told.
@@ -150,6 +150,9 @@ impl Shape {
         T: Element,
     {
         let [tall, pair, slim, rows] = self.sequence;
+        if !CACHES {
+            return Rows::of(rows, left);
+        }
         // (All but tall tiles read everything twice, for which it is to be near.)
         let [x, dy] = [src.x_stride, src.dy_stride].map(|stride| stride * size_of::<T>());
         let block = src.depth() <= BLOCK;
