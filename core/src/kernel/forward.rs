@@ -283,10 +283,9 @@ impl<'a, T: Element> Forward<'a, T> {
     /// # Safety
     /// As [`Self::tile`], for all of them; copies lie one after the other.
     #[inline(always)]
-    unsafe fn tiles<S, const R: usize, const C: usize, const G: usize>(
+    unsafe fn tiles<S, const R: usize, const C: usize, const G: usize, const COPIED: bool>(
         self,
         s: S,
-        copied: bool,
         row: usize,
         (j, n): (usize, usize),
     ) where
@@ -295,15 +294,9 @@ impl<'a, T: Element> Forward<'a, T> {
         let (all, nowhere) = ((0, self.inputs), core::ptr::null_mut());
         // SAFETY: by contract.
         unsafe {
-            if copied {
-                for k in 0..n {
-                    let at = (row, j + k * C);
-                    self.at_copy(k * C).tile::<S, R, C, G, true>(s, at, all, nowhere);
-                }
-            } else {
-                for k in 0..n {
-                    self.tile::<S, R, C, G, false>(s, (row, j + k * C), all, nowhere);
-                }
+            for k in 0..n {
+                let job = if COPIED { self.at_copy(k * C) } else { self };
+                job.tile::<S, R, C, G, COPIED>(s, (row, j + k * C), all, nowhere);
             }
         }
     }
@@ -361,15 +354,20 @@ impl<'a, T: Element> Forward<'a, T> {
             }
             while row + R <= end {
                 self.fetch_next(s, row - first, R);
-                self.tiles::<S, R, C, G>(s, copied, row, (j, n));
+                // (A constant first, so that what is not copied is not compiled.)
+                if COPIES && copied {
+                    self.tiles::<S, R, C, G, true>(s, row, (j, n));
+                } else {
+                    self.tiles::<S, R, C, G, false>(s, row, (j, n));
+                }
                 row += R;
             }
             while R > 2 && row + 2 <= end {
-                self.tiles::<S, 2, C, G>(s, false, row, (j, n));
+                self.tiles::<S, 2, C, G, false>(s, row, (j, n));
                 row += 2;
             }
             while row < end {
-                self.tiles::<S, 1, C, G>(s, false, row, (j, n));
+                self.tiles::<S, 1, C, G, false>(s, row, (j, n));
                 row += 1;
             }
         }
