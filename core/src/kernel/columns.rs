@@ -19,7 +19,7 @@ use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Isa, Start};
 
 /// The most columns of rows that are short.
-pub(super) const SHORT: usize = 64;
+const SHORT: usize = 64;
 
 /// Bytes of the copy.
 const COPY_BYTES: usize = 32 << 10;
