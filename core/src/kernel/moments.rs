@@ -147,6 +147,10 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
     const RESTS: usize = 256;
     const SINGLE_FROM: usize = 0;
 
+    fn few(&self, shape: &Shape, src: &Source<T>, columns: usize) -> usize {
+        plan::few_sums(shape, src, columns, false)
+    }
+
     fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows {
         match way {
             Way::Few => Rows::Few(left),
@@ -198,6 +202,13 @@ impl<T: Copy, const SEQUENCE: bool> MomentsKernel<T, SEQUENCE> {
 impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENCE> {
     const RESTS: usize = 32;
     const SINGLE_FROM: usize = if SEQUENCE { usize::MAX } else { plan::FAR };
+
+    fn few(&self, shape: &Shape, src: &Source<T>, columns: usize) -> usize {
+        match SEQUENCE {
+            true => plan::few(columns),
+            false => plan::few_sums(shape, src, columns, true),
+        }
+    }
 
     fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows {
         match (SEQUENCE, way) {

@@ -73,9 +73,31 @@ const NARROW_RESTS: usize = 32;
 /// From so many `(b, t)` on `x` may come from so far away that tall tiles fetch the next panel.
 pub(super) const LATE: usize = 48;
 
-/// Rows of up to so many columns are not walked one by one, however few the `(b, t)`: calling for each would take longer
-/// than what is done for it.
+/// Rows of up to so many columns are short.
 pub(super) const SHORT: usize = 256;
+
+/// The most `(b, t)` whose rows of output are walked one by one. (What else is done for a short row would take longer.)
+pub(super) const fn few(columns: usize) -> usize {
+    if columns > SHORT { FEW } else { 0 }
+}
+
+/// The same where nothing but sums is wanted, with squares or without: that pays for short rows as well. But each row
+/// reads `x` again, which takes twice as long where a vector of a whole line of the cache lies across two: nowhere if rows
+/// of `x` are `lines`, every other row if they are `halves`.
+pub(super) fn few_sums<T>(shape: &Shape, src: &Source<T>, columns: usize, squares: bool) -> usize {
+    let panel = shape.panel.get();
+    let at = src.x.addr() | (src.x_stride * size_of::<T>());
+    let (lines, halves) = (at.is_multiple_of(LINE), at.is_multiple_of(LINE / 2));
+    match (wide::<T>(*shape), squares) {
+        (false, _) if columns >= panel => FEW,
+        (true, true) if lines && columns >= panel => FEW,
+        (true, false) if lines && columns >= panel => FEW - 1,
+        (true, true) if halves && columns >= 2 * panel => FEW - 1,
+        (true, true) if columns > SHORT => 2,
+        (true, _) if columns >= 2 * panel => 1,
+        _ => 0,
+    }
+}
 
 /// The elements of scratch with which a sweep over an output of `dims` runs at full speed.
 pub(super) const fn scratch_len(dims: Dims) -> usize {

@@ -30,9 +30,9 @@ use super::few::FEW;
 use super::narrow::MOST_ROWS;
 use super::pack::TILES;
 use super::plan::{
-    BLOCK, CACHES, DY_ROWS, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, SHALLOW, SHALLOWEST, SHORT,
-    SINGLE_BYTES, block_of, bytes, is_far, packing_pays, packs_dy, rests, single_packing_pays,
-    wide,
+    self, BLOCK, CACHES, DY_ROWS, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, SHALLOW, SHALLOWEST,
+    SHORT, SINGLE_BYTES, block_of, bytes, is_far, packing_pays, packs_dy, rests,
+    single_packing_pays, wide,
 };
 use super::row::Row;
 use super::shape::{Rows, Shape};
@@ -63,6 +63,11 @@ pub(crate) trait RowKernel<T: Element> {
 
     /// Bytes of `x` from which on an output of a single row goes the way of a few `(b, t)`, however many there are.
     const SINGLE_FROM: usize = usize::MAX;
+
+    /// The most `(b, t)` whose rows are walked one by one.
+    fn few(&self, _shape: &Shape, _src: &Source<T>, columns: usize) -> usize {
+        plan::few(columns)
+    }
 
     /// Rows of the next row of tiles, with so many left.
     fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows;
@@ -100,10 +105,10 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         return;
     }
     let depth = src.depth();
-    let single = rows == 1 && bytes(&src) >= K::SINGLE_FROM;
-    let few = CACHES && columns > SHORT && depth > 0 && (depth <= FEW || single);
+    let single = rows == 1 && columns > SHORT && bytes(&src) >= K::SINGLE_FROM;
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
+    let few = CACHES && depth > 0 && (single || depth <= kernel.few(&shape, &src, columns));
     let near = src.x_stride * size_of::<T>() < NEAR || depth <= FEW;
     let simple = few || near && depth <= BLOCK && src.weights.is_null();
     if !(CACHES && simple) {
