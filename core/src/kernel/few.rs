@@ -135,16 +135,13 @@ where
             weights: core::ptr::null(),
             ..src
         };
-        // What sums start from is known to the compiler as well. (On Zen 5 an `fma` of three registers and a store share
-        // what reads registers, unless one is known to be zero: 1.5 cycles instead of one.)
-        let fresh = row.ends.start == Start::Fresh && !row.ends.past;
+        // (A single product that starts from -0 is rare: sequences of one step are not.)
+        let negative = DEPTH > 1 && row.ends.negative;
+        let fresh = row.ends.start == Start::Fresh && row.ends.negative == negative;
         // SAFETY: by contract.
         unsafe {
-            if fresh && DEPTH == 1 && !row.ends.negative {
-                tile.ends = Ends { scale: row.ends.scale, ..Ends::FRESH };
-                tiles_of::<T, S, K, 1, TILE_VECS, false>(s, &tile, src, r);
-            } else if fresh && DEPTH > 1 {
-                tile.ends = Ends { start: Start::Fresh, past: false, ..row.ends };
+            if fresh && !row.ends.past {
+                tile.ends = Ends { start: Start::Fresh, negative, past: false, ..row.ends };
                 tiles_of::<T, S, K, 1, TILE_VECS, false>(s, &tile, src, r);
             } else {
                 tile.ends = row.ends;

@@ -91,7 +91,7 @@ pub(super) fn few_sums<T>(shape: &Shape, src: &Source<T>, columns: usize, square
     match (wide::<T>(*shape), squares) {
         (false, _) if columns >= panel => FEW,
         (true, true) if lines && columns >= panel => FEW,
-        (true, false) if lines && columns >= panel => FEW - 1,
+        (true, false) if lines && columns >= panel => FEW / 2,
         (true, true) if halves && columns >= 2 * panel => FEW - 1,
         (true, true) if columns > SHORT => 2,
         (true, _) if columns >= 2 * panel => 1,

@@ -281,13 +281,18 @@ impl<T: Element> Out<T> {
     where
         S: Simd<T>,
     {
-        let zero = s.splat(if ends.negative { T::NEG_ZERO } else { T::ZERO });
-        let mut sums = [[zero; VECS]; ROWS];
+        let mut sums = [[s.splat(T::ZERO); VECS]; ROWS];
         if ends.start == Start::Resume {
             for (r, row) in sums.iter_mut().enumerate() {
                 // SAFETY: by contract.
                 *row = unsafe { load::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n) };
             }
+        } else if ends.negative {
+            // Volatile, so that it stays a branch of its own, and the others' sums are known to start from +0: on Zen 5 an
+            // `fma` of three registers and a store cannot be in the same cycle, unless one is known to be zero.
+            // SAFETY: a constant.
+            let zero = unsafe { core::ptr::read_volatile(&T::NEG_ZERO) };
+            sums = [[s.splat(zero); VECS]; ROWS];
         }
         sums
     }
