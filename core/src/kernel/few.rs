@@ -135,7 +135,7 @@ where
             weights: core::ptr::null(),
             ..src
         };
-        // (A single product that starts from -0 is rare: sequences of one step are not.)
+        // (What starts from -0 are sequences, of several products.)
         let negative = DEPTH > 1 && row.ends.negative;
         let fresh = row.ends.start == Start::Fresh && row.ends.negative == negative;
         // SAFETY: by contract.

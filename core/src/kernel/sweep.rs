@@ -15,9 +15,9 @@
 //!   `(b, t)`, whose `x` stays in cache as it is.
 //! * Single rows, of which a layer step of some examples likes to take one after the other, read all of `x` each time:
 //!   it is copied as it lies, as many columns at a time as a first-level cache holds.
-//! * For a few `(b, t)` and long rows the time goes into the output, not into `x`: one row of it at a time, in
-//!   long runs ([`super::few`]), nothing packed. An output of a single row goes that way too, whatever the `(b, t)`: what
-//!   counts is to read `x`.
+//! * For a few `(b, t)` the time goes into the output, not into `x`: one row of it at a time, if that is long enough
+//!   ([`super::plan::few`]), from one end to the other ([`super::few`]), nothing packed. An output of a single row goes
+//!   that way too, whatever the `(b, t)`: what counts is to read `x`.
 //! * Of small layers the time goes into whatever is done beside the sums: for them nothing of this is considered, and the
 //!   smallest are done in one call ([`super::narrow`]).
 //! * Without scratch the same tiles read `x` and `dy` where they are; example weights multiply `dy` once for
