@@ -13,7 +13,7 @@
 //! that loop in assembly ([`Loops`]). Where a vector takes one slot of two multipliers, as on Intel's CPUs, every
 //! instruction beside them may take one from them: what is known when the loop is compiled need not be added up.
 
-use super::plan::{LATE, LINE};
+use super::plan::{CACHES, LATE, LINE};
 use super::shape::Room;
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Fold, Start};
@@ -281,13 +281,15 @@ impl<T: Element> Out<T> {
     where
         S: Simd<T>,
     {
-        let mut sums = [[s.splat(T::ZERO); VECS]; ROWS];
+        // (One choice is the shortest where nothing is stored beside products.)
+        let zero = if !CACHES && ends.negative { T::NEG_ZERO } else { T::ZERO };
+        let mut sums = [[s.splat(zero); VECS]; ROWS];
         if ends.start == Start::Resume {
             for (r, row) in sums.iter_mut().enumerate() {
                 // SAFETY: by contract.
                 *row = unsafe { load::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n) };
             }
-        } else if ends.negative {
+        } else if CACHES && ends.negative {
             // Volatile, so that it stays a branch of its own, and the others' sums are known to start from +0: on Zen 5 an
             // `fma` of three registers and a store cannot be in the same cycle, unless one is known to be zero.
             // SAFETY: a constant.
