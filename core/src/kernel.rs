@@ -20,6 +20,7 @@ pub(crate) mod rule;
 pub(crate) mod sequence;
 pub(crate) mod shape;
 pub(crate) mod squares;
+mod stages;
 pub(crate) mod step;
 pub(crate) mod sweep;
 pub(crate) mod tile;

@@ -45,6 +45,8 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     const REGISTERS: usize;
     /// Whether [`Self::sqrt_by_products`] is something else than [`Self::sqrt`].
     const ROOTS: bool = false;
+    /// Whether it pays to [`hold`](Self::hold) roots and quotients.
+    const HOLDS: bool = false;
     /// Inner loops in assembly, where the compiler cannot be told to use the instructions.
     const LOOPS: Option<Loops<T>> = None;
 
@@ -95,6 +97,12 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
     #[inline(always)]
     fn opaque(self, p: *const T) -> *const T {
         p
+    }
+
+    /// `v`, which the compiler has to have computed before whatever is held next.
+    #[inline(always)]
+    fn hold(self, v: Self::V) -> Self::V {
+        v
     }
 
     /// Asks for the cache line at `p`, which may be any address.

@@ -5,6 +5,7 @@
 //! that hold for a whole call.
 
 use super::plan::{CACHES, FAR};
+use super::stages::{self, Ratio, Staged};
 use crate::optim::DecayCoeff;
 use crate::simd::{AdamLoop, Simd};
 use crate::state::{AdamState, RmspropState};
@@ -36,20 +37,21 @@ pub(crate) trait Rule<T: Element>: Copy {
         second: S::V,
     ) -> u32;
 
-    /// Updates and stores parameters `at .. at + n` in one go, if the backend has a loop for that (`second`
-    /// may be null); tells whether it did.
+    /// Updates and stores parameters `at .. at + n`, as many as go in one go, and tells how many: by a loop of the
+    /// backend's, or, if the run is `LONG` and the coefficients plain, several vectors at a time.
     ///
     /// # Safety
-    /// The elements are inside the arrays.
+    /// The elements are inside the arrays, their gradients readable, and their second moments if `SECOND`.
     #[inline(always)]
-    unsafe fn stretch<S: Simd<T>>(
+    unsafe fn stretch<S: Simd<T>, const SECOND: bool, const LONG: bool>(
         self,
+        _s: S,
         _at: usize,
         _n: usize,
         _grad: *const T,
         _second: *const T,
-    ) -> bool {
-        false
+    ) -> usize {
+        0
     }
 }
 
@@ -69,12 +71,12 @@ pub struct Run<T> {
     pub(crate) write: bool,
 }
 
-/// Updates what `run` says.
+/// Updates what `run` says; `LONG` if it is and the coefficients are plain.
 ///
 /// # Safety
 /// The parameters are inside the rule's arrays, and their gradients readable.
 #[inline(always)]
-unsafe fn run_rows<T: Element, S: Simd<T>, R: Rule<T>>(
+unsafe fn run_rows<T: Element, S: Simd<T>, R: Rule<T>, const LONG: bool>(
     s: S,
     rule: R,
     run: &Run<T>,
@@ -86,22 +88,30 @@ unsafe fn run_rows<T: Element, S: Simd<T>, R: Rule<T>>(
         // (A root and a quotient of 16 lanes take 22 cycles of Intel's divider, 16 of Zen 4's and 7 of Zen 5's.)
         let alone = S::ROOTS && s.intel() && R::SECOND && near;
         match (run.write, run.second.is_null()) {
-            (true, true) if alone => rows::<T, S, R, true, false, true>(s, rule, run),
-            (true, false) if alone => rows::<T, S, R, true, true, true>(s, rule, run),
-            (true, true) => rows::<T, S, R, true, false, false>(s, rule, run),
-            (true, false) => rows::<T, S, R, true, true, false>(s, rule, run),
-            (false, true) => rows::<T, S, R, false, false, false>(s, rule, run),
-            (false, false) => rows::<T, S, R, false, true, false>(s, rule, run),
+            (true, true) if alone => rows::<T, S, R, true, false, true, LONG>(s, rule, run),
+            (true, false) if alone => rows::<T, S, R, true, true, true, LONG>(s, rule, run),
+            (true, true) => rows::<T, S, R, true, false, false, LONG>(s, rule, run),
+            (true, false) => rows::<T, S, R, true, true, false, LONG>(s, rule, run),
+            (false, true) => rows::<T, S, R, false, false, false, LONG>(s, rule, run),
+            (false, false) => rows::<T, S, R, false, true, false, LONG>(s, rule, run),
         }
     }
 }
 
-/// The loops of [`run_rows`].
+/// The loops of [`run_rows`]: `ALONE` if nothing but the divider is busy, `LONG` if runs are and coefficients are plain.
 ///
 /// # Safety
 /// As [`run_rows`]; there is a second moment if `SECOND`.
 #[inline(always)]
-unsafe fn rows<T, S, R, const WRITE: bool, const SECOND: bool, const ALONE: bool>(
+unsafe fn rows<
+    T,
+    S,
+    R,
+    const WRITE: bool,
+    const SECOND: bool,
+    const ALONE: bool,
+    const LONG: bool,
+>(
     s: S,
     rule: R,
     run: &Run<T>,
@@ -118,11 +128,8 @@ where
             let grad = run.grad.add(r * run.grad_stride);
             let second = run.second.wrapping_add(r * run.grad_stride);
             let mut k = 0;
-            if WRITE {
-                let second = if SECOND { second } else { core::ptr::null() };
-                if rule.stretch::<S>(at, run.n, grad, second) {
-                    continue;
-                }
+            if WRITE && !ALONE {
+                k = rule.stretch::<S, SECOND, LONG>(s, at, run.n, grad, second);
             }
             while k + S::LANES <= run.n {
                 let g = s.load(grad.add(k));
@@ -151,7 +158,11 @@ where
 /// # Safety
 /// `n` elements of `p` are readable; `n` is `LANES`, or less if `TAIL`.
 #[inline(always)]
-unsafe fn load<T: Element, S: Simd<T>, const TAIL: bool>(s: S, p: *const T, n: usize) -> S::V {
+pub(super) unsafe fn load<T: Element, S: Simd<T>, const TAIL: bool>(
+    s: S,
+    p: *const T,
+    n: usize,
+) -> S::V {
     // SAFETY: by contract.
     unsafe { if TAIL { s.load_first(p, n, T::ZERO) } else { s.load(p) } }
 }
@@ -175,39 +186,29 @@ unsafe fn put<T: Element, S: Simd<T>, const TAIL: bool, const WRITE: bool>(
     u32::MAX
 }
 
-/// The gradient with its sign and decay, and the parameter with its decay.
+/// The gradient with its sign, and the decay that is coupled to it.
 #[inline(always)]
-fn decayed<T: Element, S: Simd<T>>(
+fn decayed_grad<T: Element, S: Simd<T>>(
     s: S,
     maximize: bool,
     decay: DecayCoeff<T>,
     p: S::V,
     g: S::V,
-) -> (S::V, S::V) {
+) -> S::V {
     let g = if maximize { s.neg(g) } else { g };
-    match decay {
-        DecayCoeff::None => (p, g),
-        DecayCoeff::Coupled(d) => (p, s.fma(s.splat(d), p, g)),
-        DecayCoeff::Decoupled(d) => (s.fma(s.splat(-d), p, p), g),
-    }
+    if let DecayCoeff::Coupled(d) = decay { s.fma(s.splat(d), p, g) } else { g }
+}
+
+/// The parameter with the decay that is its own.
+#[inline(always)]
+fn decayed<T: Element, S: Simd<T>>(s: S, decay: DecayCoeff<T>, p: S::V) -> S::V {
+    if let DecayCoeff::Decoupled(d) = decay { s.fma(s.splat(-d), p, p) } else { p }
 }
 
 /// `avg = fma(alpha, x - avg, avg)`, or `x` where `alpha = 1`.
 #[inline(always)]
 fn average<T: Element, S: Simd<T>>(s: S, alpha: T, x: S::V, avg: S::V) -> S::V {
     if alpha == T::ONE { x } else { s.fma(s.splat(alpha), s.sub(x, avg), avg) }
-}
-
-/// `sqrt(v + inside) + outside`
-#[inline(always)]
-fn denominator<T: Element, S: Simd<T>, const ALONE: bool>(
-    s: S,
-    v: S::V,
-    inside: T,
-    outside: T,
-) -> S::V {
-    let v = s.add(v, s.splat(inside));
-    s.add(if ALONE { s.sqrt_by_products(v) } else { s.sqrt(v) }, s.splat(outside))
 }
 
 /// The arrays of momentum.
@@ -250,7 +251,8 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
         // parameters wherever the form has one.
         unsafe {
             let p_at = arrays.params.add(at);
-            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let p = load::<T, S, TAIL>(s, p_at, n);
+            let g = decayed_grad(s, c.maximize, c.decay, p, grad);
             let mut finite = u32::MAX;
             let direction = if c.form == MomentumForm::Plain {
                 g
@@ -270,7 +272,7 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
                     (true, false) => average(s, c.alpha, g, buffer),
                 }
             };
-            let p = s.fma(s.splat(-c.step), direction, p);
+            let p = s.fma(s.splat(-c.step), direction, decayed(s, c.decay, p));
             finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
         }
     }
@@ -316,12 +318,48 @@ impl<T: Element> Rule<T> for Rmsprop<'_, T> {
         grad: S::V,
         second: S::V,
     ) -> u32 {
+        // SAFETY: by contract.
+        unsafe { stages::one::<T, S, _, TAIL, WRITE, SECOND, ALONE>(s, self, at, n, grad, second) }
+    }
+
+    #[inline(always)]
+    unsafe fn stretch<S: Simd<T>, const SECOND: bool, const LONG: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        grad: *const T,
+        second: *const T,
+    ) -> usize {
+        // SAFETY: by contract.
+        unsafe { stages::together::<T, S, _, SECOND, LONG>(s, self, at, n, grad, second) }
+    }
+}
+
+impl<T: Element> Staged<T> for Rmsprop<'_, T> {
+    fn params(self) -> *mut T {
+        self.1.params
+    }
+
+    fn epsilon(self) -> (T, T) {
+        (self.0.eps_inside, self.0.eps_outside)
+    }
+
+    #[inline(always)]
+    unsafe fn begin<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        p: S::V,
+        grad: S::V,
+        second: S::V,
+    ) -> (Ratio<S::V>, u32) {
         let Rmsprop(c, arrays) = self;
-        // SAFETY: at .. at + n is inside the arrays by contract; `exp_avg` and the momentum buffer
-        // are as long as the parameters wherever they are used.
+        // SAFETY: at .. at + n is inside the arrays by contract; `exp_avg` is as long as the parameters if
+        // it is used.
         unsafe {
-            let p_at = arrays.params.add(at);
-            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let g = decayed_grad(s, c.maximize, c.decay, p, grad);
             let sq = if SECOND { second } else { s.mul(g, g) };
             let sq_at = arrays.exp_avg_sq.add(at);
             let exp_avg_sq = average(s, c.alpha, sq, load::<T, S, TAIL>(s, sq_at, n));
@@ -334,17 +372,34 @@ impl<T: Element> Rule<T> for Rmsprop<'_, T> {
                 let a = s.mul(exp_avg, s.splat(c.scale));
                 v = s.max_or(s.splat(T::ZERO), s.fma(s.neg(a), a, v));
             }
-            let q = s.div(g, denominator::<T, S, ALONE>(s, v, c.eps_inside, c.eps_outside));
-            let mut direction = s.mul(s.splat(c.gain), q);
+            ((g, v), finite)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        p: S::V,
+        quotient: S::V,
+    ) -> u32 {
+        let Rmsprop(c, arrays) = self;
+        // SAFETY: at .. at + n is inside the arrays by contract; the momentum buffer is as long as the
+        // parameters if it is used.
+        unsafe {
+            let mut finite = u32::MAX;
+            let mut direction = s.mul(s.splat(c.gain), quotient);
             if c.momentum {
                 let buffer_at = arrays.momentum_buffer.add(at);
                 let beta = s.splat(c.beta);
                 let buffer = s.fma(beta, load::<T, S, TAIL>(s, buffer_at, n), direction);
-                finite &= put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
+                finite = put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
                 direction = if c.nesterov { s.fma(beta, buffer, direction) } else { buffer };
             }
-            let p = s.fma(s.splat(-c.step), direction, p);
-            finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
+            let p = s.fma(s.splat(-c.step), direction, decayed(s, c.decay, p));
+            finite & put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p)
         }
     }
 }
@@ -389,12 +444,77 @@ impl<T: Element> Rule<T> for Adam<'_, T> {
         grad: S::V,
         second: S::V,
     ) -> u32 {
+        // SAFETY: by contract.
+        unsafe { stages::one::<T, S, _, TAIL, WRITE, SECOND, ALONE>(s, self, at, n, grad, second) }
+    }
+
+    #[inline(always)]
+    unsafe fn stretch<S: Simd<T>, const SECOND: bool, const LONG: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        grad: *const T,
+        second: *const T,
+    ) -> usize {
+        let Adam(c, arrays) = self;
+        let (Some(loops), Some(c)) = (S::LOOPS, c.plain()) else {
+            // SAFETY: by contract.
+            return unsafe {
+                stages::together::<T, S, _, SECOND, LONG>(s, self, at, n, grad, second)
+            };
+        };
+        let (decayed, minus_decay) = match c.decay {
+            DecayCoeff::Decoupled(d) => (1, -d),
+            _ => (0, T::ZERO), // plain: not coupled
+        };
+        // SAFETY: at .. at + n is inside the arrays by contract.
+        unsafe {
+            (loops.adam)(&AdamLoop {
+                n,
+                params: arrays.params.add(at),
+                exp_avg: arrays.exp_avg.add(at),
+                exp_avg_sq: arrays.exp_avg_sq.add(at),
+                grad,
+                second: if SECOND { second } else { core::ptr::null() },
+                decayed,
+                alpha: c.alpha,
+                alpha_sq: c.alpha_sq,
+                scale_sq: c.scale_sq,
+                eps_inside: c.eps_inside,
+                eps_outside: c.eps_outside,
+                minus_step: -c.step,
+                minus_decay,
+            });
+        }
+        n
+    }
+}
+
+impl<T: Element> Staged<T> for Adam<'_, T> {
+    fn params(self) -> *mut T {
+        self.1.params
+    }
+
+    fn epsilon(self) -> (T, T) {
+        (self.0.eps_inside, self.0.eps_outside)
+    }
+
+    #[inline(always)]
+    unsafe fn begin<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        p: S::V,
+        grad: S::V,
+        second: S::V,
+    ) -> (Ratio<S::V>, u32) {
         let Adam(c, arrays) = self;
         // SAFETY: at .. at + n is inside the arrays by contract; `max_exp_avg_sq` is as long as the
         // parameters with AMSGrad.
         unsafe {
-            let p_at = arrays.params.add(at);
-            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
+            let g = decayed_grad(s, c.maximize, c.decay, p, grad);
             let sq = if SECOND { second } else { s.mul(g, g) };
             let avg_at = arrays.exp_avg.add(at);
             let exp_avg = average(s, c.alpha, g, load::<T, S, TAIL>(s, avg_at, n));
@@ -419,50 +539,27 @@ impl<T: Element> Rule<T> for Adam<'_, T> {
             } else {
                 exp_avg
             };
-            let q = s.div(direction, denominator::<T, S, ALONE>(s, v, c.eps_inside, c.eps_outside));
-            let p = s.fma(s.splat(-c.step), q, p);
-            finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
+            ((direction, v), finite)
         }
     }
 
     #[inline(always)]
-    unsafe fn stretch<S: Simd<T>>(
+    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
         self,
+        s: S,
         at: usize,
         n: usize,
-        grad: *const T,
-        second: *const T,
-    ) -> bool {
+        p: S::V,
+        quotient: S::V,
+    ) -> u32 {
         let Adam(c, arrays) = self;
-        let (Some(loops), Some(c)) = (S::LOOPS, c.plain()) else { return false };
-        let (decayed, minus_decay) = match c.decay {
-            DecayCoeff::Decoupled(d) => (1, -d),
-            _ => (0, T::ZERO), // plain: not coupled
-        };
+        let p = s.fma(s.splat(-c.step), quotient, decayed(s, c.decay, p));
         // SAFETY: at .. at + n is inside the arrays by contract.
-        unsafe {
-            (loops.adam)(&AdamLoop {
-                n,
-                params: arrays.params.add(at),
-                exp_avg: arrays.exp_avg.add(at),
-                exp_avg_sq: arrays.exp_avg_sq.add(at),
-                grad,
-                second,
-                decayed,
-                alpha: c.alpha,
-                alpha_sq: c.alpha_sq,
-                scale_sq: c.scale_sq,
-                eps_inside: c.eps_inside,
-                eps_outside: c.eps_outside,
-                minus_step: -c.step,
-                minus_decay,
-            });
-        }
-        true
+        unsafe { put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p) }
     }
 }
 
-/// Vectors of a stretch from which on it is worth asking which loop is for it.
+/// Vectors of a run from which on it is worth asking which loop is for it.
 const LONG: usize = 16;
 
 /// Stamps the runs of a rule. Long ones with plain coefficients have a loop of their own where there are vectors: the
@@ -485,8 +582,12 @@ macro_rules! run_of {
             // SAFETY: by contract.
             unsafe {
                 match plain {
-                    Some(c) => run_rows(s, $Rule(&c, arrays), &Run { write: true, ..*run }),
-                    None => run_rows(s, $Rule(c, arrays), run),
+                    Some(c) => run_rows::<T, S, _, true>(
+                        s,
+                        $Rule(&c, arrays),
+                        &Run { write: true, ..*run },
+                    ),
+                    None => run_rows::<T, S, _, false>(s, $Rule(c, arrays), run),
                 }
             }
         }

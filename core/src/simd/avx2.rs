@@ -139,6 +139,25 @@ macro_rules! avx2 {
             type V = $V;
             const LANES: usize = $lanes;
             const REGISTERS: usize = 16;
+            const HOLDS: bool = size_of::<$T>() == 4;
+
+            #[inline(always)]
+            fn hold(self, v: $V) -> $V {
+                #[target_feature(enable = "avx2")]
+                #[inline]
+                fn hold(mut v: $V) -> $V {
+                    // (Miri knows no assembly.)
+                    if !cfg!(miri) {
+                        // SAFETY: no instruction at all.
+                        unsafe {
+                            core::arch::asm!("/* {0} */", inout(ymm_reg) v, options(nomem, nostack, preserves_flags));
+                        }
+                    }
+                    v
+                }
+                // SAFETY: the token proves AVX2.
+                unsafe { hold(v) }
+            }
 
             #[inline(always)]
             fn splat(self, x: $T) -> $V {

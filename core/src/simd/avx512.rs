@@ -237,11 +237,30 @@ macro_rules! avx512 {
             type V = $V;
             const LANES: usize = $lanes;
             const REGISTERS: usize = 32;
+            const HOLDS: bool = size_of::<$T>() == 4;
             const ROOTS: bool = size_of::<$T>() == 4;
 
             #[inline(always)]
             fn intel(self) -> bool {
                 self.intel
+            }
+
+            #[inline(always)]
+            fn hold(self, v: $V) -> $V {
+                #[target_feature(enable = "avx512f")]
+                #[inline]
+                fn hold(mut v: $V) -> $V {
+                    // (Miri knows no assembly.)
+                    if !cfg!(miri) {
+                        // SAFETY: no instruction at all.
+                        unsafe {
+                            core::arch::asm!("/* {0} */", inout(zmm_reg) v, options(nomem, nostack, preserves_flags));
+                        }
+                    }
+                    v
+                }
+                // SAFETY: the token proves AVX-512.
+                unsafe { hold(v) }
             }
 
             #[inline(always)]
