@@ -11,12 +11,13 @@
 //! sums *wait* in memory meanwhile. What takes time then are their loads and stores, of as many vectors at once: half of
 //! them are left where a tile of half the rows holds `g` of two examples. It reads `x` twice as often for it.
 
+use core::array::from_fn;
 use core::mem::MaybeUninit;
 
-use super::shape::PAIRED;
+use super::shape::{PAIRED, Room};
 use super::tile::{Ends, Out, Source, Sums, load, run_loop};
-use crate::Element;
 use crate::simd::Simd;
+use crate::{Element, Start};
 
 /// `g` of the first `N` examples of `src`.
 ///
@@ -77,37 +78,96 @@ where
     g
 }
 
-/// Adds `g` of some examples to sums that wait; where these are, not to be mistaken for the place of the examples before,
-/// or else the compiler holds on to the sums, and spills them across lines of the cache.
+/// Both sums of each vector of a tile, in memory.
+type Waiting<V, const ROWS: usize, const VECS: usize> = Sums<[V; 2], ROWS, VECS>;
+
+/// Adds `g` of some examples to sums that wait, or to the outputs if they are the `FIRST`; the results wait, or are the
+/// outputs if they are the `LAST`. Where they wait is not to be mistaken for the place of the examples before, or else the
+/// compiler holds on to the sums, and spills them across lines of the cache.
 ///
 /// # Safety
-/// Both sums of each vector of the tile lie at `waiting`.
+/// As [`sequence_tile`], for whole vectors; both sums of each vector lie at `waiting` unless the examples are the `FIRST`.
 #[inline(always)]
-unsafe fn add_to<T, S, const N: usize, const ROWS: usize, const VECS: usize>(
+unsafe fn add<
+    T,
+    S,
+    const N: usize,
+    const ROWS: usize,
+    const VECS: usize,
+    const FIRST: bool,
+    const LAST: bool,
+>(
     s: S,
-    waiting: *mut Sums<[S::V; 2], ROWS, VECS>,
+    waiting: &mut *mut Waiting<S::V, ROWS, VECS>,
     g: [Sums<S::V, ROWS, VECS>; N],
-) -> *mut Sums<[S::V; 2], ROWS, VECS>
-where
+    [out, out_sq]: [Out<T>; 2],
+) where
     T: Element,
     S: Simd<T>,
 {
-    let waiting: *mut Sums<[S::V; 2], ROWS, VECS> = s.opaque(waiting.cast()).cast_mut().cast();
+    *waiting = s.opaque(waiting.cast()).cast_mut().cast();
     for r in 0..ROWS {
         for v in 0..VECS {
             // SAFETY: by contract.
             unsafe {
-                let [mut sum, mut sum_sq] = (*waiting)[r][v];
+                let at = [out, out_sq].map(|out| out.at(r, v * S::LANES).p);
+                let wait = &raw mut (**waiting)[r][v];
+                let [mut sum, mut sum_sq] = if FIRST { at.map(|p| s.load(p)) } else { *wait };
                 for g in &g {
                     sum = s.add(sum, g[r][v]);
                     sum_sq = s.fma(g[r][v], g[r][v], sum_sq);
                 }
-                (*waiting)[r][v] = [sum, sum_sq];
+                if LAST {
+                    s.store(at[0], sum);
+                    s.store(at[1], sum_sq);
+                } else {
+                    *wait = [sum, sum_sq];
+                }
             }
         }
     }
-    waiting
 }
+
+/// [`sequence_tile`] of a few examples into outputs that are resumed: the first are added to the outputs where they are, and
+/// the last are stored there, so that only those between wait.
+///
+/// # Safety
+/// As [`sequence_tile`]; there are examples.
+#[inline(always)]
+unsafe fn few_examples<T, S, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
+    s: S,
+    src: Source<T>,
+    n: usize,
+    ends: Ends<T>,
+    outs: [Out<T>; 2],
+) where
+    T: Element,
+    S: Simd<T>,
+{
+    let mut waiting = MaybeUninit::<Waiting<S::V, ROWS, VECS>>::uninit();
+    let to = &mut waiting.as_mut_ptr();
+    // SAFETY: by contract; example b is one of the batch.
+    unsafe {
+        for b in 0..src.batch {
+            let g = examples::<T, S, 1, ROWS, VECS, false, WEIGHTED>(s, src.examples(b, 1), n);
+            match (b == 0, b + 1 == src.batch) {
+                (true, true) => add::<T, S, 1, ROWS, VECS, true, true>(s, to, g, outs),
+                (true, false) => add::<T, S, 1, ROWS, VECS, true, false>(s, to, g, outs),
+                (false, true) => add::<T, S, 1, ROWS, VECS, false, true>(s, to, g, outs),
+                (false, false) => add::<T, S, 1, ROWS, VECS, false, false>(s, to, g, outs),
+            }
+        }
+        if ends.scale.is_some() {
+            for out in outs {
+                let sums = from_fn(|r| load::<T, S, VECS, false>(s, out.at(r, 0).p, n));
+                out.finish::<S, ROWS, VECS, false>(s, n, ends, sums);
+            }
+        }
+    }
+}
+
+/// Up to so many examples of tall tiles go by [`few_examples`].
+const FEW: usize = 4;
 
 /// The tile of both moments; `TAIL` as in [`super::tile::grad_tile`].
 ///
@@ -135,27 +195,32 @@ pub(crate) unsafe fn sequence_tile<
 {
     // SAFETY: by contract; example b is one of the batch.
     unsafe {
+        let few = (1..=FEW).contains(&src.batch) && ends.start == Start::Resume;
+        if few && !TAIL && Room::of::<T, S>().is_tall(ROWS) {
+            return few_examples::<T, S, ROWS, VECS, WEIGHTED>(s, src, n, ends, [out, out_sq]);
+        }
         let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let mut sum_sq = out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let waits = S::LANES > 1 && 3 * ROWS * VECS + VECS >= S::REGISTERS;
         let pairs = waits && ROWS == PAIRED && 2 * ROWS * VECS + VECS < S::REGISTERS;
-        let mut waiting = MaybeUninit::<Sums<[S::V; 2], ROWS, VECS>>::uninit();
-        let mut waiting = waiting.as_mut_ptr();
+        let mut waiting = MaybeUninit::<Waiting<S::V, ROWS, VECS>>::uninit();
+        let to = &mut waiting.as_mut_ptr();
+        let outs = [out, out_sq];
         for r in 0..if waits { ROWS } else { 0 } {
             for v in 0..VECS {
-                (*waiting)[r][v] = [sum[r][v], sum_sq[r][v]];
+                (**to)[r][v] = [sum[r][v], sum_sq[r][v]];
             }
         }
         let mut b = 0;
         while pairs && b + 2 <= src.batch {
             let g = examples::<T, S, 2, ROWS, VECS, TAIL, WEIGHTED>(s, src.examples(b, 2), n);
-            waiting = add_to::<T, S, 2, ROWS, VECS>(s, waiting, g);
+            add::<T, S, 2, ROWS, VECS, false, false>(s, to, g, outs);
             b += 2;
         }
         while b < src.batch {
             let g = examples::<T, S, 1, ROWS, VECS, TAIL, WEIGHTED>(s, src.examples(b, 1), n);
             if waits {
-                waiting = add_to::<T, S, 1, ROWS, VECS>(s, waiting, g);
+                add::<T, S, 1, ROWS, VECS, false, false>(s, to, g, outs);
             } else {
                 for r in 0..ROWS {
                     for v in 0..VECS {
@@ -167,7 +232,7 @@ pub(crate) unsafe fn sequence_tile<
             }
             b += 1;
         }
-        waiting = s.opaque(waiting.cast()).cast_mut().cast();
+        let waiting: *mut Waiting<S::V, ROWS, VECS> = s.opaque(to.cast()).cast_mut().cast();
         for r in 0..if waits { ROWS } else { 0 } {
             for v in 0..VECS {
                 [sum[r][v], sum_sq[r][v]] = (*waiting)[r][v];
