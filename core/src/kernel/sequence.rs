@@ -14,6 +14,7 @@
 use core::array::from_fn;
 use core::mem::MaybeUninit;
 
+use super::plan::LINE;
 use super::shape::{PAIRED, Room};
 use super::tile::{Ends, Out, Source, Sums, load, run_loop};
 use crate::simd::Simd;
@@ -42,6 +43,8 @@ where
     S: Simd<T>,
 {
     let mut g = [[[s.splat(T::ZERO); VECS]; ROWS]; N];
+    // (Known when this is compiled: others would lose time asking.)
+    let late = N == 1 && S::LANES * size_of::<T>() >= LINE && Room::of::<T, S>().is_tall(ROWS);
     // SAFETY: by contract; the loops stay inside examples, steps, rows and columns.
     unsafe {
         let mut at = [src; N];
@@ -62,7 +65,11 @@ where
             for e in 0..N {
                 let Source { x, dy, .. } = at[e];
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
-                src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
+                if late && src.late {
+                    src.fetch_late::<S, ROWS, VECS>(s, x, dy);
+                } else {
+                    src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
+                }
                 for r in 0..ROWS {
                     let d = src.dy::<S, WEIGHTED>(s, dy, r, weights[e]);
                     for v in 0..VECS {

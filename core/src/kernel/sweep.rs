@@ -30,8 +30,8 @@ use super::few::FEW;
 use super::narrow::MOST_ROWS;
 use super::pack::TILES;
 use super::plan::{
-    self, BLOCK, CACHES, DY_ROWS, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, SHALLOW, SHALLOWEST,
-    SHORT, SINGLE_BYTES, block_of, bytes, is_far, packing_pays, packs_dy, rests,
+    self, BLOCK, CACHES, DY_ROWS, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, PAGE, SHALLOW,
+    SHALLOWEST, SHORT, SINGLE_BYTES, block_of, bytes, is_far, packing_pays, packs_dy, rests,
     single_packing_pays, wide,
 };
 use super::row::Row;
@@ -207,8 +207,11 @@ impl<T: Element> Walk<T> {
         let shallow =
             rests(shape, &src, rows, K::RESTS) && columns > SHORT && (pays || is_far(&src));
         self.packs = !shallow && pays && scratch.len() > 0;
-        // (Where sums rest often it hardly counts.)
-        let late = !shallow && src.steps == 1 && src.dy_row == 1 && is_far(&src);
+        // (Where sums rest often it hardly counts. Sequences stay longer with what they read: of these only vectors of a
+        // line come late, from rows that lie apart.)
+        let apart = wide::<T>(shape) && src.x_stride * size_of::<T>() >= PAGE / 2;
+        let late = is_far(&src) && (src.steps == 1 || apart);
+        let late = late && !shallow && src.dy_row == 1;
         let depth = match rows {
             _ if !shallow => BLOCK,
             _ if wide::<T>(shape) && self.tiled(kernel) => SHALLOW,
