@@ -5,6 +5,7 @@
 //! computed between them decides by a cycle whether one of the two has to wait. The compiler would put each root next to
 //! its quotient again if it were not told to hold them.
 
+use super::plan::BEYOND;
 use super::rule::{Rule, load};
 use crate::Element;
 use crate::simd::Simd;
@@ -12,7 +13,8 @@ use crate::simd::Simd;
 /// Vectors that go together: an even number, as many as 16 registers hold twice, but for a few.
 const TOGETHER: usize = 6;
 
-/// Groups from which on it pays: a single vector at the end waits for itself.
+/// Groups from which on it pays, since the last vectors wait for themselves. (Up to [`BEYOND`]: from memory the loads of one
+/// vector after the other are more on their way.)
 const LEAST: usize = 5;
 
 /// What is divided, and what the root is taken of (without epsilon).
@@ -114,7 +116,8 @@ where
     R: Staged<T>,
 {
     // (Intel's CPUs, whose one divider takes longer, have not been timed with it.)
-    if !LONG || !S::HOLDS || s.intel() || n < LEAST * TOGETHER * S::LANES {
+    let least = LEAST * TOGETHER * S::LANES;
+    if !LONG || !S::HOLDS || s.intel() || !(least..BEYOND / size_of::<T>()).contains(&n) {
         return 0;
     }
     let (inside, outside) = rule.epsilon();
