@@ -186,23 +186,21 @@ unsafe fn put<T: Element, S: Simd<T>, const TAIL: bool, const WRITE: bool>(
     u32::MAX
 }
 
-/// The gradient with its sign, and the decay that is coupled to it.
+/// The parameter with its decay, and the gradient with its sign and decay.
 #[inline(always)]
-fn decayed_grad<T: Element, S: Simd<T>>(
+fn decayed<T: Element, S: Simd<T>>(
     s: S,
     maximize: bool,
     decay: DecayCoeff<T>,
     p: S::V,
     g: S::V,
-) -> S::V {
+) -> (S::V, S::V) {
     let g = if maximize { s.neg(g) } else { g };
-    if let DecayCoeff::Coupled(d) = decay { s.fma(s.splat(d), p, g) } else { g }
-}
-
-/// The parameter with the decay that is its own.
-#[inline(always)]
-fn decayed<T: Element, S: Simd<T>>(s: S, decay: DecayCoeff<T>, p: S::V) -> S::V {
-    if let DecayCoeff::Decoupled(d) = decay { s.fma(s.splat(-d), p, p) } else { p }
+    match decay {
+        DecayCoeff::None => (p, g),
+        DecayCoeff::Coupled(d) => (p, s.fma(s.splat(d), p, g)),
+        DecayCoeff::Decoupled(d) => (s.fma(s.splat(-d), p, p), g),
+    }
 }
 
 /// `avg = fma(alpha, x - avg, avg)`, or `x` where `alpha = 1`.
@@ -251,8 +249,7 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
         // parameters wherever the form has one.
         unsafe {
             let p_at = arrays.params.add(at);
-            let p = load::<T, S, TAIL>(s, p_at, n);
-            let g = decayed_grad(s, c.maximize, c.decay, p, grad);
+            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
             let mut finite = u32::MAX;
             let direction = if c.form == MomentumForm::Plain {
                 g
@@ -272,7 +269,7 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
                     (true, false) => average(s, c.alpha, g, buffer),
                 }
             };
-            let p = s.fma(s.splat(-c.step), direction, decayed(s, c.decay, p));
+            let p = s.fma(s.splat(-c.step), direction, p);
             finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
         }
     }
@@ -337,12 +334,19 @@ impl<T: Element> Rule<T> for Rmsprop<'_, T> {
 }
 
 impl<T: Element> Staged<T> for Rmsprop<'_, T> {
+    #[inline(always)]
     fn params(self) -> *mut T {
         self.1.params
     }
 
+    #[inline(always)]
     fn epsilon(self) -> (T, T) {
         (self.0.eps_inside, self.0.eps_outside)
+    }
+
+    #[inline(always)]
+    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V) {
+        decayed(s, self.0.maximize, self.0.decay, p, grad)
     }
 
     #[inline(always)]
@@ -351,15 +355,13 @@ impl<T: Element> Staged<T> for Rmsprop<'_, T> {
         s: S,
         at: usize,
         n: usize,
-        p: S::V,
-        grad: S::V,
+        g: S::V,
         second: S::V,
     ) -> (Ratio<S::V>, u32) {
         let Rmsprop(c, arrays) = self;
         // SAFETY: at .. at + n is inside the arrays by contract; `exp_avg` is as long as the parameters if
         // it is used.
         unsafe {
-            let g = decayed_grad(s, c.maximize, c.decay, p, grad);
             let sq = if SECOND { second } else { s.mul(g, g) };
             let sq_at = arrays.exp_avg_sq.add(at);
             let exp_avg_sq = average(s, c.alpha, sq, load::<T, S, TAIL>(s, sq_at, n));
@@ -398,7 +400,7 @@ impl<T: Element> Staged<T> for Rmsprop<'_, T> {
                 finite = put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
                 direction = if c.nesterov { s.fma(beta, buffer, direction) } else { buffer };
             }
-            let p = s.fma(s.splat(-c.step), direction, decayed(s, c.decay, p));
+            let p = s.fma(s.splat(-c.step), direction, p);
             finite & put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p)
         }
     }
@@ -492,12 +494,19 @@ impl<T: Element> Rule<T> for Adam<'_, T> {
 }
 
 impl<T: Element> Staged<T> for Adam<'_, T> {
+    #[inline(always)]
     fn params(self) -> *mut T {
         self.1.params
     }
 
+    #[inline(always)]
     fn epsilon(self) -> (T, T) {
         (self.0.eps_inside, self.0.eps_outside)
+    }
+
+    #[inline(always)]
+    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V) {
+        decayed(s, self.0.maximize, self.0.decay, p, grad)
     }
 
     #[inline(always)]
@@ -506,15 +515,13 @@ impl<T: Element> Staged<T> for Adam<'_, T> {
         s: S,
         at: usize,
         n: usize,
-        p: S::V,
-        grad: S::V,
+        g: S::V,
         second: S::V,
     ) -> (Ratio<S::V>, u32) {
         let Adam(c, arrays) = self;
         // SAFETY: at .. at + n is inside the arrays by contract; `max_exp_avg_sq` is as long as the
         // parameters with AMSGrad.
         unsafe {
-            let g = decayed_grad(s, c.maximize, c.decay, p, grad);
             let sq = if SECOND { second } else { s.mul(g, g) };
             let avg_at = arrays.exp_avg.add(at);
             let exp_avg = average(s, c.alpha, g, load::<T, S, TAIL>(s, avg_at, n));
@@ -553,7 +560,7 @@ impl<T: Element> Staged<T> for Adam<'_, T> {
         quotient: S::V,
     ) -> u32 {
         let Adam(c, arrays) = self;
-        let p = s.fma(s.splat(-c.step), quotient, decayed(s, c.decay, p));
+        let p = s.fma(s.splat(-c.step), quotient, p);
         // SAFETY: at .. at + n is inside the arrays by contract.
         unsafe { put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p) }
     }

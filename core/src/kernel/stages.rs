@@ -28,7 +28,10 @@ pub(super) trait Staged<T: Element>: Rule<T> {
     /// What is added inside the root, and outside.
     fn epsilon(self) -> (T, T);
 
-    /// Updates the state of the parameters `at .. at + n`, whose values are `p`. Returns as well what
+    /// Parameters and their gradients with decay, and the latter with their sign.
+    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V);
+
+    /// Updates the state of the parameters `at .. at + n` by their decayed gradients. Returns as well what
     /// [`Rule::vector`] does.
     ///
     /// # Safety
@@ -38,12 +41,11 @@ pub(super) trait Staged<T: Element>: Rule<T> {
         s: S,
         at: usize,
         n: usize,
-        p: S::V,
-        grad: S::V,
+        g: S::V,
         second: S::V,
     ) -> (Ratio<S::V>, u32);
 
-    /// Updates the parameters `at .. at + n` themselves.
+    /// Updates the parameters `at .. at + n` themselves, which are `p` with their decay.
     ///
     /// # Safety
     /// As [`Rule::vector`].
@@ -87,8 +89,9 @@ where
     // SAFETY: by contract.
     unsafe {
         let p = load::<T, S, TAIL>(s, rule.params().add(at), n);
+        let (p, g) = rule.decayed(s, p, grad);
         let ((numerator, radicand), finite) =
-            rule.begin::<S, TAIL, WRITE, SECOND>(s, at, n, p, grad, second);
+            rule.begin::<S, TAIL, WRITE, SECOND>(s, at, n, g, second);
         let radicand = s.add(radicand, s.splat(inside));
         let root = if ALONE { s.sqrt_by_products(radicand) } else { s.sqrt(radicand) };
         let quotient = s.div(numerator, s.add(root, s.splat(outside)));
@@ -130,11 +133,10 @@ where
         unsafe {
             for (i, (numerator, other)) in numerators.iter_mut().zip(&mut others).enumerate() {
                 let k = k + i * S::LANES;
-                let p = s.load(rule.params().add(at + k));
-                let g = s.load(grad.add(k));
+                let grad = s.load(grad.add(k));
+                let (_, g) = rule.decayed(s, s.load(rule.params().add(at + k)), grad);
                 let sq = if SECOND { s.load(second.add(k)) } else { g };
-                let (ratio, _) =
-                    rule.begin::<S, false, true, SECOND>(s, at + k, S::LANES, p, g, sq);
+                let (ratio, _) = rule.begin::<S, false, true, SECOND>(s, at + k, S::LANES, g, sq);
                 (*numerator, *other) = (ratio.0, s.hold(s.add(ratio.1, inside)));
             }
             for v in &mut others {
@@ -148,7 +150,7 @@ where
             }
             for (i, quotient) in numerators.iter().enumerate() {
                 let at = at + k + i * S::LANES;
-                let p = s.load(rule.params().add(at));
+                let (p, _) = rule.decayed(s, s.load(rule.params().add(at)), outside);
                 rule.finish::<S, false, true>(s, at, S::LANES, p, *quotient);
             }
         }
