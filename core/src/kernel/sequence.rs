@@ -203,7 +203,7 @@ pub(crate) unsafe fn sequence_tile<
     // SAFETY: by contract; example b is one of the batch.
     unsafe {
         let few = (1..=FEW).contains(&src.batch) && ends.start == Start::Resume;
-        if few && !TAIL && Room::of::<T, S>().is_tall(ROWS) {
+        if S::LANES > 1 && !TAIL && Room::of::<T, S>().is_tall(ROWS) && few {
             return few_examples::<T, S, ROWS, VECS, WEIGHTED>(s, src, n, ends, [out, out_sq]);
         }
         let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);

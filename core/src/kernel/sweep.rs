@@ -211,7 +211,7 @@ impl<T: Element> Walk<T> {
         // line come late, from rows that lie apart.)
         let apart = wide::<T>(shape) && src.x_stride * size_of::<T>() >= PAGE / 2;
         let late = is_far(&src) && (src.steps == 1 || apart);
-        let late = late && !shallow && src.dy_row == 1;
+        let late = CACHES && late && !shallow && src.dy_row == 1;
         let depth = match rows {
             _ if !shallow => BLOCK,
             _ if wide::<T>(shape) && self.tiled(kernel) => SHALLOW,
