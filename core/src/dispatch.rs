@@ -6,10 +6,13 @@
 //! and the list at the end is all the kernels there are.
 
 use crate::kernel;
+use crate::kernel::adam::AdamArrays;
 use crate::kernel::forward::Forward;
 use crate::kernel::fused::FusedRow;
+use crate::kernel::momentum::MomentumArrays;
+use crate::kernel::rmsprop::RmspropArrays;
 use crate::kernel::row::Row;
-use crate::kernel::rule::{AdamArrays, MomentumArrays, RmspropArrays, Run};
+use crate::kernel::rule::Run;
 use crate::kernel::shape::Shape;
 use crate::kernel::tile::{Ends, Source};
 use crate::simd::REDUCTION_LANES;

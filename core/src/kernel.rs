@@ -1,6 +1,7 @@
 //! The kernels: one file a family, each with its formula and plan first, the checked public functions
 //! next, the loops last.
 
+pub(crate) mod adam;
 pub(crate) mod bias;
 pub(crate) mod columns;
 pub(crate) mod few;
@@ -8,6 +9,7 @@ pub(crate) mod forward;
 pub(crate) mod fused;
 pub(crate) mod input_grad;
 pub(crate) mod moments;
+pub(crate) mod momentum;
 pub(crate) mod narrow;
 pub(crate) mod norms;
 pub(crate) mod outer;
@@ -15,6 +17,7 @@ pub(crate) mod pack;
 mod parts;
 pub(crate) mod plan;
 pub(crate) mod reduce;
+pub(crate) mod rmsprop;
 pub(crate) mod row;
 pub(crate) mod rule;
 pub(crate) mod sequence;

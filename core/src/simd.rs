@@ -288,6 +288,32 @@ fn opaque<T>(mut p: *const T) -> *const T {
     p
 }
 
+/// Defines `hold` for vectors that are in registers of this class.
+#[cfg(x86_simd)]
+macro_rules! hold {
+    ($V:ident, $feature:literal, $class:ident) => {
+        #[inline(always)]
+        fn hold(self, v: $V) -> $V {
+            #[target_feature(enable = $feature)]
+            #[inline]
+            fn hold(mut v: $V) -> $V {
+                // (Miri knows no assembly.)
+                if !cfg!(miri) {
+                    // SAFETY: no instruction at all.
+                    unsafe {
+                        core::arch::asm!("/* {0} */", inout($class) v, options(nomem, nostack, preserves_flags));
+                    }
+                }
+                v
+            }
+            // SAFETY: the token proves the CPU's features.
+            unsafe { hold(v) }
+        }
+    };
+}
+#[cfg(x86_simd)]
+use hold;
+
 /// Defines `sum_lanes` by the sums of four and of eight.
 #[cfg(x86_simd)]
 macro_rules! sum_lanes {

@@ -14,8 +14,11 @@
 
 use core::mem::MaybeUninit;
 
+use super::adam::{Adam, AdamArrays};
+use super::momentum::{Momentum, MomentumArrays};
+use super::rmsprop::{Rmsprop, RmspropArrays};
 use super::row::Row;
-use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Rule};
+use super::rule::Rule;
 use super::shape::{Room, Rows, TILE_VECS};
 use super::tile::{BothSums, Source, Sums, grad_sums, moments_sums, scaled};
 use crate::optim::DecayCoeff;

@@ -1,15 +1,17 @@
-//! How one vector of parameters is updated: the rules of the optimizers, and the loop that drives them.
+//! How one vector of parameters is updated: what the rules of the optimizers ([`super::momentum`], [`super::rmsprop`],
+//! [`super::adam`]) have in common, and the loop that drives them.
 //!
 //! The formulas stand operation by operation in [`crate::reference`]. What differs between conventions
 //! (epsilon, warm-up, bias correction) is in the coefficients; what is left is a handful of switches
 //! that hold for a whole call.
 
+use super::adam::{Adam, AdamArrays};
+use super::momentum::{Momentum, MomentumArrays};
 use super::plan::{CACHES, FAR};
-use super::stages::{self, Ratio, Staged};
+use super::rmsprop::{Rmsprop, RmspropArrays};
 use crate::optim::DecayCoeff;
-use crate::simd::{AdamLoop, Simd};
-use crate::state::{AdamState, RmspropState};
-use crate::{AdamCoeffs, AmsGrad, Element, MomentumCoeffs, MomentumForm, RmspropCoeffs};
+use crate::simd::Simd;
+use crate::{AdamCoeffs, Element, MomentumCoeffs, RmspropCoeffs};
 
 /// How one vector of parameters is updated.
 pub(crate) trait Rule<T: Element>: Copy {
@@ -172,7 +174,7 @@ pub(super) unsafe fn load<T: Element, S: Simd<T>, const TAIL: bool>(
 /// # Safety
 /// `n` elements of `p` are writable; `n` is `LANES`, or less if `TAIL`.
 #[inline(always)]
-unsafe fn put<T: Element, S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+pub(super) unsafe fn put<T: Element, S: Simd<T>, const TAIL: bool, const WRITE: bool>(
     s: S,
     p: *mut T,
     n: usize,
@@ -188,7 +190,7 @@ unsafe fn put<T: Element, S: Simd<T>, const TAIL: bool, const WRITE: bool>(
 
 /// The parameter with its decay, and the gradient with its sign and decay.
 #[inline(always)]
-fn decayed<T: Element, S: Simd<T>>(
+pub(super) fn decayed<T: Element, S: Simd<T>>(
     s: S,
     maximize: bool,
     decay: DecayCoeff<T>,
@@ -205,365 +207,8 @@ fn decayed<T: Element, S: Simd<T>>(
 
 /// `avg = fma(alpha, x - avg, avg)`, or `x` where `alpha = 1`.
 #[inline(always)]
-fn average<T: Element, S: Simd<T>>(s: S, alpha: T, x: S::V, avg: S::V) -> S::V {
+pub(super) fn average<T: Element, S: Simd<T>>(s: S, alpha: T, x: S::V, avg: S::V) -> S::V {
     if alpha == T::ONE { x } else { s.fma(s.splat(alpha), s.sub(x, avg), avg) }
-}
-
-/// The arrays of momentum.
-#[derive(Clone, Copy)]
-pub struct MomentumArrays<T> {
-    pub(crate) params: *mut T,
-    pub(crate) buffer: *mut T,
-}
-
-impl<T> MomentumArrays<T> {
-    pub(crate) fn new(params: &mut [T], buffer: &mut [T]) -> Self {
-        MomentumArrays { params: params.as_mut_ptr(), buffer: buffer.as_mut_ptr() }
-    }
-}
-
-/// One step of momentum.
-#[derive(Clone, Copy)]
-pub(crate) struct Momentum<'a, T>(pub(crate) &'a MomentumCoeffs<T>, pub(crate) MomentumArrays<T>);
-
-impl<T: Element> Rule<T> for Momentum<'_, T> {
-    const SECOND: bool = false;
-
-    #[inline(always)]
-    unsafe fn vector<
-        S: Simd<T>,
-        const TAIL: bool,
-        const WRITE: bool,
-        const SECOND: bool,
-        const ALONE: bool,
-    >(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        grad: S::V,
-        _second: S::V,
-    ) -> u32 {
-        let Momentum(c, arrays) = self;
-        // SAFETY: at .. at + n is inside the arrays by contract; the buffer is as long as the
-        // parameters wherever the form has one.
-        unsafe {
-            let p_at = arrays.params.add(at);
-            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
-            let mut finite = u32::MAX;
-            let direction = if c.form == MomentumForm::Plain {
-                g
-            } else {
-                let buffer_at = arrays.buffer.add(at);
-                let mut buffer = load::<T, S, TAIL>(s, buffer_at, n);
-                let sum = c.form == MomentumForm::Sum;
-                buffer = if sum {
-                    s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.gain), g))
-                } else {
-                    average(s, c.alpha, g, buffer)
-                };
-                finite &= put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
-                match (c.nesterov, sum) {
-                    (false, _) => buffer,
-                    (true, true) => s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.look_ahead), g)),
-                    (true, false) => average(s, c.alpha, g, buffer),
-                }
-            };
-            let p = s.fma(s.splat(-c.step), direction, p);
-            finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
-        }
-    }
-}
-
-/// The arrays of RMSProp.
-#[derive(Clone, Copy)]
-pub struct RmspropArrays<T> {
-    pub(crate) params: *mut T,
-    pub(crate) exp_avg_sq: *mut T,
-    pub(crate) exp_avg: *mut T,
-    momentum_buffer: *mut T,
-}
-
-impl<T> RmspropArrays<T> {
-    pub(crate) fn new(params: &mut [T], state: RmspropState<'_, T>) -> Self {
-        RmspropArrays {
-            params: params.as_mut_ptr(),
-            exp_avg_sq: state.exp_avg_sq.as_mut_ptr(),
-            exp_avg: state.exp_avg.as_mut_ptr(),
-            momentum_buffer: state.momentum_buffer.as_mut_ptr(),
-        }
-    }
-}
-
-/// One step of RMSProp.
-#[derive(Clone, Copy)]
-pub(crate) struct Rmsprop<'a, T>(pub(crate) &'a RmspropCoeffs<T>, pub(crate) RmspropArrays<T>);
-
-impl<T: Element> Rule<T> for Rmsprop<'_, T> {
-    #[inline(always)]
-    unsafe fn vector<
-        S: Simd<T>,
-        const TAIL: bool,
-        const WRITE: bool,
-        const SECOND: bool,
-        const ALONE: bool,
-    >(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        grad: S::V,
-        second: S::V,
-    ) -> u32 {
-        // SAFETY: by contract.
-        unsafe { stages::one::<T, S, _, TAIL, WRITE, SECOND, ALONE>(s, self, at, n, grad, second) }
-    }
-
-    #[inline(always)]
-    unsafe fn stretch<S: Simd<T>, const SECOND: bool, const LONG: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        grad: *const T,
-        second: *const T,
-    ) -> usize {
-        // SAFETY: by contract.
-        unsafe { stages::together::<T, S, _, SECOND, LONG>(s, self, at, n, grad, second) }
-    }
-}
-
-impl<T: Element> Staged<T> for Rmsprop<'_, T> {
-    #[inline(always)]
-    fn params(self) -> *mut T {
-        self.1.params
-    }
-
-    #[inline(always)]
-    fn epsilon(self) -> (T, T) {
-        (self.0.eps_inside, self.0.eps_outside)
-    }
-
-    #[inline(always)]
-    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V) {
-        decayed(s, self.0.maximize, self.0.decay, p, grad)
-    }
-
-    #[inline(always)]
-    unsafe fn begin<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        g: S::V,
-        second: S::V,
-    ) -> (Ratio<S::V>, u32) {
-        let Rmsprop(c, arrays) = self;
-        // SAFETY: at .. at + n is inside the arrays by contract; `exp_avg` is as long as the parameters if
-        // it is used.
-        unsafe {
-            let sq = if SECOND { second } else { s.mul(g, g) };
-            let sq_at = arrays.exp_avg_sq.add(at);
-            let exp_avg_sq = average(s, c.alpha, sq, load::<T, S, TAIL>(s, sq_at, n));
-            let mut finite = put::<T, S, TAIL, WRITE>(s, sq_at, n, exp_avg_sq);
-            let mut v = s.mul(exp_avg_sq, s.splat(c.scale));
-            if c.centered {
-                let avg_at = arrays.exp_avg.add(at);
-                let exp_avg = average(s, c.alpha, g, load::<T, S, TAIL>(s, avg_at, n));
-                finite &= put::<T, S, TAIL, WRITE>(s, avg_at, n, exp_avg);
-                let a = s.mul(exp_avg, s.splat(c.scale));
-                v = s.max_or(s.splat(T::ZERO), s.fma(s.neg(a), a, v));
-            }
-            ((g, v), finite)
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        p: S::V,
-        quotient: S::V,
-    ) -> u32 {
-        let Rmsprop(c, arrays) = self;
-        // SAFETY: at .. at + n is inside the arrays by contract; the momentum buffer is as long as the
-        // parameters if it is used.
-        unsafe {
-            let mut finite = u32::MAX;
-            let mut direction = s.mul(s.splat(c.gain), quotient);
-            if c.momentum {
-                let buffer_at = arrays.momentum_buffer.add(at);
-                let beta = s.splat(c.beta);
-                let buffer = s.fma(beta, load::<T, S, TAIL>(s, buffer_at, n), direction);
-                finite = put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
-                direction = if c.nesterov { s.fma(beta, buffer, direction) } else { buffer };
-            }
-            let p = s.fma(s.splat(-c.step), direction, p);
-            finite & put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p)
-        }
-    }
-}
-
-/// The arrays of Adam.
-#[derive(Clone, Copy)]
-pub struct AdamArrays<T> {
-    pub(crate) params: *mut T,
-    pub(crate) exp_avg: *mut T,
-    pub(crate) exp_avg_sq: *mut T,
-    max_exp_avg_sq: *mut T,
-}
-
-impl<T> AdamArrays<T> {
-    pub(crate) fn new(params: &mut [T], state: AdamState<'_, T>) -> Self {
-        AdamArrays {
-            params: params.as_mut_ptr(),
-            exp_avg: state.exp_avg.as_mut_ptr(),
-            exp_avg_sq: state.exp_avg_sq.as_mut_ptr(),
-            max_exp_avg_sq: state.max_exp_avg_sq.as_mut_ptr(),
-        }
-    }
-}
-
-/// One step of Adam.
-#[derive(Clone, Copy)]
-pub(crate) struct Adam<'a, T>(pub(crate) &'a AdamCoeffs<T>, pub(crate) AdamArrays<T>);
-
-impl<T: Element> Rule<T> for Adam<'_, T> {
-    #[inline(always)]
-    unsafe fn vector<
-        S: Simd<T>,
-        const TAIL: bool,
-        const WRITE: bool,
-        const SECOND: bool,
-        const ALONE: bool,
-    >(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        grad: S::V,
-        second: S::V,
-    ) -> u32 {
-        // SAFETY: by contract.
-        unsafe { stages::one::<T, S, _, TAIL, WRITE, SECOND, ALONE>(s, self, at, n, grad, second) }
-    }
-
-    #[inline(always)]
-    unsafe fn stretch<S: Simd<T>, const SECOND: bool, const LONG: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        grad: *const T,
-        second: *const T,
-    ) -> usize {
-        let Adam(c, arrays) = self;
-        let (Some(loops), Some(c)) = (S::LOOPS, c.plain()) else {
-            // SAFETY: by contract.
-            return unsafe {
-                stages::together::<T, S, _, SECOND, LONG>(s, self, at, n, grad, second)
-            };
-        };
-        let (decayed, minus_decay) = match c.decay {
-            DecayCoeff::Decoupled(d) => (1, -d),
-            _ => (0, T::ZERO), // plain: not coupled
-        };
-        // SAFETY: at .. at + n is inside the arrays by contract.
-        unsafe {
-            (loops.adam)(&AdamLoop {
-                n,
-                params: arrays.params.add(at),
-                exp_avg: arrays.exp_avg.add(at),
-                exp_avg_sq: arrays.exp_avg_sq.add(at),
-                grad,
-                second: if SECOND { second } else { core::ptr::null() },
-                decayed,
-                alpha: c.alpha,
-                alpha_sq: c.alpha_sq,
-                scale_sq: c.scale_sq,
-                eps_inside: c.eps_inside,
-                eps_outside: c.eps_outside,
-                minus_step: -c.step,
-                minus_decay,
-            });
-        }
-        n
-    }
-}
-
-impl<T: Element> Staged<T> for Adam<'_, T> {
-    #[inline(always)]
-    fn params(self) -> *mut T {
-        self.1.params
-    }
-
-    #[inline(always)]
-    fn epsilon(self) -> (T, T) {
-        (self.0.eps_inside, self.0.eps_outside)
-    }
-
-    #[inline(always)]
-    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V) {
-        decayed(s, self.0.maximize, self.0.decay, p, grad)
-    }
-
-    #[inline(always)]
-    unsafe fn begin<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        g: S::V,
-        second: S::V,
-    ) -> (Ratio<S::V>, u32) {
-        let Adam(c, arrays) = self;
-        // SAFETY: at .. at + n is inside the arrays by contract; `max_exp_avg_sq` is as long as the
-        // parameters with AMSGrad.
-        unsafe {
-            let sq = if SECOND { second } else { s.mul(g, g) };
-            let avg_at = arrays.exp_avg.add(at);
-            let exp_avg = average(s, c.alpha, g, load::<T, S, TAIL>(s, avg_at, n));
-            let mut finite = put::<T, S, TAIL, WRITE>(s, avg_at, n, exp_avg);
-            let sq_at = arrays.exp_avg_sq.add(at);
-            let exp_avg_sq = average(s, c.alpha_sq, sq, load::<T, S, TAIL>(s, sq_at, n));
-            finite &= put::<T, S, TAIL, WRITE>(s, sq_at, n, exp_avg_sq);
-            let scale = s.splat(c.scale_sq);
-            let v = if c.amsgrad == AmsGrad::Off {
-                s.mul(exp_avg_sq, scale)
-            } else {
-                let max_at = arrays.max_exp_avg_sq.add(at);
-                let max = load::<T, S, TAIL>(s, max_at, n);
-                let corrected = c.amsgrad == AmsGrad::Corrected;
-                let candidate = if corrected { s.mul(exp_avg_sq, scale) } else { exp_avg_sq };
-                let max = s.max_or(max, candidate);
-                finite &= put::<T, S, TAIL, WRITE>(s, max_at, n, max);
-                if corrected { max } else { s.mul(max, scale) }
-            };
-            let direction = if c.nesterov {
-                s.fma(s.splat(c.gain_avg), exp_avg, s.mul(s.splat(c.gain_grad), g))
-            } else {
-                exp_avg
-            };
-            ((direction, v), finite)
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        p: S::V,
-        quotient: S::V,
-    ) -> u32 {
-        let Adam(c, arrays) = self;
-        let p = s.fma(s.splat(-c.step), quotient, p);
-        // SAFETY: at .. at + n is inside the arrays by contract.
-        unsafe { put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p) }
-    }
 }
 
 /// Vectors of a run from which on it is worth asking which loop is for it.

@@ -10,7 +10,7 @@ use super::rule::{Rule, load};
 use crate::Element;
 use crate::simd::Simd;
 
-/// Vectors that go together: an even number, as many as 16 registers hold twice, but for a few.
+/// Vectors that go together: an even number, of which 16 registers hold two each and a few more.
 const TOGETHER: usize = 6;
 
 /// Groups from which on it pays, since the last vectors wait for themselves. (Up to [`BEYOND`]: from memory the loads of one

@@ -11,12 +11,15 @@
 
 use core::mem::MaybeUninit;
 
+use super::adam::{Adam, AdamArrays};
 use super::fused::FusedRow;
 use super::moments::source;
+use super::momentum::{Momentum, MomentumArrays};
 use super::parts::{self, LayerSums};
 use super::plan::{BEYOND, CACHES, FAR, PAGE};
+use super::rmsprop::{Rmsprop, RmspropArrays};
 use super::row::{DEEP, Row};
-use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
+use super::rule::Run;
 use super::shape::{Rows, Shape};
 use super::sweep::{RowKernel, Way, sweep};
 use super::tile::{Ends, Out, Source};

@@ -9,8 +9,11 @@
 //! two passes: one that computes everything and stores nothing, looking for results that are not finite,
 //! then the one that commits.
 
+use super::adam::{Adam, AdamArrays};
 use super::fused::FusedRow;
-use super::rule::{Adam, AdamArrays, Momentum, MomentumArrays, Rmsprop, RmspropArrays, Run};
+use super::momentum::{Momentum, MomentumArrays};
+use super::rmsprop::{Rmsprop, RmspropArrays};
+use super::rule::Run;
 use crate::state::{AdamState, RmspropState, check_momentum, check_update};
 use crate::{AdamCoeffs, Element, Error, Isa, MomentumCoeffs, RmspropCoeffs};
 

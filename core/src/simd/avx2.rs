@@ -1,6 +1,6 @@
 //! AVX2 and FMA: 256-bit vectors, 16 registers.
 
-use super::{Simd, opaque, put, some, sum_lanes, sum_some, sums_by_fours, transpose};
+use super::{Simd, hold, opaque, put, some, sum_lanes, sum_some, sums_by_fours, transpose};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -141,23 +141,7 @@ macro_rules! avx2 {
             const REGISTERS: usize = 16;
             const HOLDS: bool = size_of::<$T>() == 4;
 
-            #[inline(always)]
-            fn hold(self, v: $V) -> $V {
-                #[target_feature(enable = "avx2")]
-                #[inline]
-                fn hold(mut v: $V) -> $V {
-                    // (Miri knows no assembly.)
-                    if !cfg!(miri) {
-                        // SAFETY: no instruction at all.
-                        unsafe {
-                            core::arch::asm!("/* {0} */", inout(ymm_reg) v, options(nomem, nostack, preserves_flags));
-                        }
-                    }
-                    v
-                }
-                // SAFETY: the token proves AVX2.
-                unsafe { hold(v) }
-            }
+            hold!($V, "avx2", ymm_reg);
 
             #[inline(always)]
             fn splat(self, x: $T) -> $V {

@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL): 512-bit vectors, 32 registers, a mask for every tail.
 
-use super::{Simd, opaque, put, some, sum_lanes, sum_some, sums_by_fours, transpose};
+use super::{Simd, hold, opaque, put, some, sum_lanes, sum_some, sums_by_fours, transpose};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -245,23 +245,7 @@ macro_rules! avx512 {
                 self.intel
             }
 
-            #[inline(always)]
-            fn hold(self, v: $V) -> $V {
-                #[target_feature(enable = "avx512f")]
-                #[inline]
-                fn hold(mut v: $V) -> $V {
-                    // (Miri knows no assembly.)
-                    if !cfg!(miri) {
-                        // SAFETY: no instruction at all.
-                        unsafe {
-                            core::arch::asm!("/* {0} */", inout(zmm_reg) v, options(nomem, nostack, preserves_flags));
-                        }
-                    }
-                    v
-                }
-                // SAFETY: the token proves AVX-512.
-                unsafe { hold(v) }
-            }
+            hold!($V, "avx512f", zmm_reg);
 
             #[inline(always)]
             fn splat(self, x: $T) -> $V {
