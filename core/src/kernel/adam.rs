@@ -1,7 +1,6 @@
 //! The rule of Adam and its kin: see [`AdamConfig`](crate::AdamConfig).
 
-use super::rule::{Rule, average, decayed, load, put};
-use super::stages::{self, Ratio, Staged};
+use super::rule::{Ratio, Rule, average, decayed, load, put};
 use crate::optim::DecayCoeff;
 use crate::simd::{AdamLoop, Simd};
 use crate::state::AdamState;
@@ -32,69 +31,6 @@ impl<T> AdamArrays<T> {
 pub(crate) struct Adam<'a, T>(pub(crate) &'a AdamCoeffs<T>, pub(crate) AdamArrays<T>);
 
 impl<T: Element> Rule<T> for Adam<'_, T> {
-    #[inline(always)]
-    unsafe fn vector<
-        S: Simd<T>,
-        const TAIL: bool,
-        const WRITE: bool,
-        const SECOND: bool,
-        const ALONE: bool,
-    >(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        grad: S::V,
-        second: S::V,
-    ) -> u32 {
-        // SAFETY: by contract.
-        unsafe { stages::one::<T, S, _, TAIL, WRITE, SECOND, ALONE>(s, self, at, n, grad, second) }
-    }
-
-    #[inline(always)]
-    unsafe fn stretch<S: Simd<T>, const SECOND: bool, const LONG: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        grad: *const T,
-        second: *const T,
-    ) -> usize {
-        let Adam(c, arrays) = self;
-        let (Some(loops), Some(c)) = (S::LOOPS, c.plain()) else {
-            // SAFETY: by contract.
-            return unsafe {
-                stages::together::<T, S, _, SECOND, LONG>(s, self, at, n, grad, second)
-            };
-        };
-        let (decayed, minus_decay) = match c.decay {
-            DecayCoeff::Decoupled(d) => (1, -d),
-            _ => (0, T::ZERO), // plain: not coupled
-        };
-        // SAFETY: at .. at + n is inside the arrays by contract.
-        unsafe {
-            (loops.adam)(&AdamLoop {
-                n,
-                params: arrays.params.add(at),
-                exp_avg: arrays.exp_avg.add(at),
-                exp_avg_sq: arrays.exp_avg_sq.add(at),
-                grad,
-                second: if SECOND { second } else { core::ptr::null() },
-                decayed,
-                alpha: c.alpha,
-                alpha_sq: c.alpha_sq,
-                scale_sq: c.scale_sq,
-                eps_inside: c.eps_inside,
-                eps_outside: c.eps_outside,
-                minus_step: -c.step,
-                minus_decay,
-            });
-        }
-        n
-    }
-}
-
-impl<T: Element> Staged<T> for Adam<'_, T> {
     #[inline(always)]
     fn params(self) -> *mut T {
         self.1.params
@@ -164,5 +100,41 @@ impl<T: Element> Staged<T> for Adam<'_, T> {
         let p = s.fma(s.splat(-c.step), quotient, p);
         // SAFETY: at .. at + n is inside the arrays by contract.
         unsafe { put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p) }
+    }
+
+    #[inline(always)]
+    unsafe fn by_loop<S: Simd<T>>(
+        self,
+        at: usize,
+        n: usize,
+        grad: *const T,
+        second: *const T,
+    ) -> bool {
+        let Adam(c, arrays) = self;
+        let (Some(loops), Some(c)) = (S::LOOPS, c.plain()) else { return false };
+        let (decayed, minus_decay) = match c.decay {
+            DecayCoeff::Decoupled(d) => (1, -d),
+            _ => (0, T::ZERO), // plain: not coupled
+        };
+        // SAFETY: at .. at + n is inside the arrays by contract.
+        unsafe {
+            (loops.adam)(&AdamLoop {
+                n,
+                params: arrays.params.add(at),
+                exp_avg: arrays.exp_avg.add(at),
+                exp_avg_sq: arrays.exp_avg_sq.add(at),
+                grad,
+                second,
+                decayed,
+                alpha: c.alpha,
+                alpha_sq: c.alpha_sq,
+                scale_sq: c.scale_sq,
+                eps_inside: c.eps_inside,
+                eps_outside: c.eps_outside,
+                minus_step: -c.step,
+                minus_decay,
+            });
+        }
+        true
     }
 }

@@ -1,6 +1,6 @@
 //! The rule of momentum, in its forms: see [`MomentumConfig`](crate::MomentumConfig).
 
-use super::rule::{Rule, average, decayed, load, put};
+use super::rule::{Ratio, Rule, average, decayed, load, put};
 use crate::simd::Simd;
 use crate::{Element, MomentumCoeffs, MomentumForm};
 
@@ -25,47 +25,60 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
     const SECOND: bool = false;
 
     #[inline(always)]
-    unsafe fn vector<
-        S: Simd<T>,
-        const TAIL: bool,
-        const WRITE: bool,
-        const SECOND: bool,
-        const ALONE: bool,
-    >(
+    fn params(self) -> *mut T {
+        self.1.params
+    }
+
+    #[inline(always)]
+    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V) {
+        decayed(s, self.0.maximize, self.0.decay, p, grad)
+    }
+
+    #[inline(always)]
+    unsafe fn begin<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
         self,
         s: S,
         at: usize,
         n: usize,
-        grad: S::V,
+        g: S::V,
         _second: S::V,
-    ) -> u32 {
+    ) -> (Ratio<S::V>, u32) {
         let Momentum(c, arrays) = self;
+        if c.form == MomentumForm::Plain {
+            return ((g, g), u32::MAX);
+        }
         // SAFETY: at .. at + n is inside the arrays by contract; the buffer is as long as the
         // parameters wherever the form has one.
-        unsafe {
-            let p_at = arrays.params.add(at);
-            let (p, g) = decayed(s, c.maximize, c.decay, load::<T, S, TAIL>(s, p_at, n), grad);
-            let mut finite = u32::MAX;
-            let direction = if c.form == MomentumForm::Plain {
-                g
+        let (buffer, finite) = unsafe {
+            let buffer_at = arrays.buffer.add(at);
+            let buffer = load::<T, S, TAIL>(s, buffer_at, n);
+            let buffer = if c.form == MomentumForm::Sum {
+                s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.gain), g))
             } else {
-                let buffer_at = arrays.buffer.add(at);
-                let mut buffer = load::<T, S, TAIL>(s, buffer_at, n);
-                let sum = c.form == MomentumForm::Sum;
-                buffer = if sum {
-                    s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.gain), g))
-                } else {
-                    average(s, c.alpha, g, buffer)
-                };
-                finite &= put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
-                match (c.nesterov, sum) {
-                    (false, _) => buffer,
-                    (true, true) => s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.look_ahead), g)),
-                    (true, false) => average(s, c.alpha, g, buffer),
-                }
+                average(s, c.alpha, g, buffer)
             };
-            let p = s.fma(s.splat(-c.step), direction, p);
-            finite & put::<T, S, TAIL, WRITE>(s, p_at, n, p)
-        }
+            (buffer, put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer))
+        };
+        let direction = match (c.nesterov, c.form == MomentumForm::Sum) {
+            (false, _) => buffer,
+            (true, true) => s.fma(s.splat(c.beta), buffer, s.mul(s.splat(c.look_ahead), g)),
+            (true, false) => average(s, c.alpha, g, buffer),
+        };
+        ((direction, direction), finite)
+    }
+
+    #[inline(always)]
+    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        p: S::V,
+        direction: S::V,
+    ) -> u32 {
+        let Momentum(c, arrays) = self;
+        let p = s.fma(s.splat(-c.step), direction, p);
+        // SAFETY: at .. at + n is inside the arrays by contract.
+        unsafe { put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p) }
     }
 }

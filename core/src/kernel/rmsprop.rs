@@ -1,7 +1,6 @@
 //! The rule of RMSProp: see [`RmspropConfig`](crate::RmspropConfig).
 
-use super::rule::{Rule, average, decayed, load, put};
-use super::stages::{self, Ratio, Staged};
+use super::rule::{Ratio, Rule, average, decayed, load, put};
 use crate::simd::Simd;
 use crate::state::RmspropState;
 use crate::{Element, RmspropCoeffs};
@@ -31,40 +30,6 @@ impl<T> RmspropArrays<T> {
 pub(crate) struct Rmsprop<'a, T>(pub(crate) &'a RmspropCoeffs<T>, pub(crate) RmspropArrays<T>);
 
 impl<T: Element> Rule<T> for Rmsprop<'_, T> {
-    #[inline(always)]
-    unsafe fn vector<
-        S: Simd<T>,
-        const TAIL: bool,
-        const WRITE: bool,
-        const SECOND: bool,
-        const ALONE: bool,
-    >(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        grad: S::V,
-        second: S::V,
-    ) -> u32 {
-        // SAFETY: by contract.
-        unsafe { stages::one::<T, S, _, TAIL, WRITE, SECOND, ALONE>(s, self, at, n, grad, second) }
-    }
-
-    #[inline(always)]
-    unsafe fn stretch<S: Simd<T>, const SECOND: bool, const LONG: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        grad: *const T,
-        second: *const T,
-    ) -> usize {
-        // SAFETY: by contract.
-        unsafe { stages::together::<T, S, _, SECOND, LONG>(s, self, at, n, grad, second) }
-    }
-}
-
-impl<T: Element> Staged<T> for Rmsprop<'_, T> {
     #[inline(always)]
     fn params(self) -> *mut T {
         self.1.params

@@ -9,21 +9,81 @@ use super::adam::{Adam, AdamArrays};
 use super::momentum::{Momentum, MomentumArrays};
 use super::plan::{CACHES, FAR};
 use super::rmsprop::{Rmsprop, RmspropArrays};
+use super::stages::{pays, together};
 use crate::optim::DecayCoeff;
 use crate::simd::Simd;
 use crate::{AdamCoeffs, Element, MomentumCoeffs, RmspropCoeffs};
 
-/// How one vector of parameters is updated.
+/// What a rule divides, and what it takes the root of (without epsilon).
+pub(super) type Ratio<V> = (V, V);
+
+/// How parameters are updated, in three stages: what comes before the root; the parameters go by
+/// `numerator / (sqrt(radicand + inside) + outside)` (or by the numerator, without a second moment); what comes after.
 pub(crate) trait Rule<T: Element>: Copy {
     /// Whether it takes a second moment at all.
     const SECOND: bool = true;
 
-    /// Updates parameters `at .. at + n` by their gradient and second moment (the square of the
-    /// gradient unless `SECOND`). Stores only if `WRITE`; else returns the lanes in which all
-    /// results are finite. `ALONE` if nothing but the divider is busy.
+    /// The parameters.
+    fn params(self) -> *mut T;
+
+    /// What is added inside the root, and outside.
+    fn epsilon(self) -> (T, T) {
+        (T::ZERO, T::ZERO)
+    }
+
+    /// Parameters and their gradients with decay, and the latter with their sign.
+    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V);
+
+    /// Updates the state of the parameters `at .. at + n` by their decayed gradients and their second moments (the
+    /// squares of the gradients unless `SECOND`). Stores only if `WRITE`; else returns as well the lanes in which the new
+    /// state is finite.
     ///
     /// # Safety
     /// The elements are inside the arrays; `n` is `LANES`, or less if `TAIL`.
+    unsafe fn begin<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        g: S::V,
+        second: S::V,
+    ) -> (Ratio<S::V>, u32);
+
+    /// Updates the parameters `at .. at + n` themselves, which are `p` with their decay, and what goes by the quotient.
+    /// Stores and returns as [`Self::begin`].
+    ///
+    /// # Safety
+    /// As [`Self::begin`].
+    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        p: S::V,
+        quotient: S::V,
+    ) -> u32;
+
+    /// Updates and stores parameters `at .. at + n` by a loop of the backend's (`second` may be null), if it has one for
+    /// this rule; tells whether it did.
+    ///
+    /// # Safety
+    /// The elements are inside the arrays, and their gradients readable.
+    #[inline(always)]
+    unsafe fn by_loop<S: Simd<T>>(
+        self,
+        _at: usize,
+        _n: usize,
+        _grad: *const T,
+        _second: *const T,
+    ) -> bool {
+        false
+    }
+
+    /// All stages of one vector. `ALONE` if nothing but the divider is busy.
+    ///
+    /// # Safety
+    /// As [`Self::begin`].
+    #[inline(always)]
     unsafe fn vector<
         S: Simd<T>,
         const TAIL: bool,
@@ -37,23 +97,21 @@ pub(crate) trait Rule<T: Element>: Copy {
         n: usize,
         grad: S::V,
         second: S::V,
-    ) -> u32;
-
-    /// Updates and stores parameters `at .. at + n`, as many as go in one go, and tells how many: by a loop of the
-    /// backend's, or, if the run is `LONG` and the coefficients plain, several vectors at a time.
-    ///
-    /// # Safety
-    /// The elements are inside the arrays, their gradients readable, and their second moments if `SECOND`.
-    #[inline(always)]
-    unsafe fn stretch<S: Simd<T>, const SECOND: bool, const LONG: bool>(
-        self,
-        _s: S,
-        _at: usize,
-        _n: usize,
-        _grad: *const T,
-        _second: *const T,
-    ) -> usize {
-        0
+    ) -> u32 {
+        let (inside, outside) = self.epsilon();
+        // SAFETY: by contract.
+        unsafe {
+            let p = load::<T, S, TAIL>(s, self.params().add(at), n);
+            let (p, g) = self.decayed(s, p, grad);
+            let ((mut quotient, radicand), finite) =
+                self.begin::<S, TAIL, WRITE, SECOND>(s, at, n, g, second);
+            if Self::SECOND {
+                let radicand = s.add(radicand, s.splat(inside));
+                let root = if ALONE { s.sqrt_by_products(radicand) } else { s.sqrt(radicand) };
+                quotient = s.div(quotient, s.add(root, s.splat(outside)));
+            }
+            finite & self.finish::<S, TAIL, WRITE>(s, at, n, p, quotient)
+        }
     }
 }
 
@@ -131,7 +189,13 @@ where
             let second = run.second.wrapping_add(r * run.grad_stride);
             let mut k = 0;
             if WRITE && !ALONE {
-                k = rule.stretch::<S, SECOND, LONG>(s, at, run.n, grad, second);
+                let second = if SECOND { second } else { core::ptr::null() };
+                if rule.by_loop::<S>(at, run.n, grad, second) {
+                    continue;
+                }
+                if LONG && R::SECOND && pays::<T, S>(s, run.n) {
+                    k = together::<T, S, R, SECOND>(s, rule, at, run.n, grad, second);
+                }
             }
             while k + S::LANES <= run.n {
                 let g = s.load(grad.add(k));

@@ -1,12 +1,11 @@
-//! Rules that divide by a root, in three stages: what comes before the root, root and quotient, what comes after.
+//! Updates of long runs, several vectors at a time from stage to stage of a rule that divides by a root.
 //!
-//! Plan: a single vector goes from stage to stage by itself. Of long runs several go together, roots in a row and then
-//! quotients: CPUs that have two dividers give them work as it comes, and if roots and quotients come in turns, what is
+//! Plan: what comes before the roots, roots in a row and then quotients, what comes after. CPUs that have two dividers give them work as it comes, and if roots and quotients come in turns, what is
 //! computed between them decides by a cycle whether one of the two has to wait. The compiler would put each root next to
 //! its quotient again if it were not told to hold them.
 
 use super::plan::BEYOND;
-use super::rule::{Rule, load};
+use super::rule::Rule;
 use crate::Element;
 use crate::simd::Simd;
 
@@ -17,95 +16,20 @@ const TOGETHER: usize = 6;
 /// vector after the other are more on their way.)
 const LEAST: usize = 5;
 
-/// What is divided, and what the root is taken of (without epsilon).
-pub(super) type Ratio<V> = (V, V);
-
-/// A rule whose parameters go by `numerator / (sqrt(radicand + inside) + outside)`.
-pub(super) trait Staged<T: Element>: Rule<T> {
-    /// The parameters.
-    fn params(self) -> *mut T;
-
-    /// What is added inside the root, and outside.
-    fn epsilon(self) -> (T, T);
-
-    /// Parameters and their gradients with decay, and the latter with their sign.
-    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V);
-
-    /// Updates the state of the parameters `at .. at + n` by their decayed gradients. Returns as well what
-    /// [`Rule::vector`] does.
-    ///
-    /// # Safety
-    /// As [`Rule::vector`].
-    unsafe fn begin<S: Simd<T>, const TAIL: bool, const WRITE: bool, const SECOND: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        g: S::V,
-        second: S::V,
-    ) -> (Ratio<S::V>, u32);
-
-    /// Updates the parameters `at .. at + n` themselves, which are `p` with their decay.
-    ///
-    /// # Safety
-    /// As [`Rule::vector`].
-    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        p: S::V,
-        quotient: S::V,
-    ) -> u32;
+/// Whether it pays for runs of `n` parameters, whose coefficients are plain.
+#[inline(always)]
+pub(super) fn pays<T: Element, S: Simd<T>>(s: S, n: usize) -> bool {
+    let least = LEAST * TOGETHER * S::LANES;
+    // (Intel's CPUs, whose one divider takes longer, have not been timed with it.)
+    S::HOLDS && !s.intel() && (least..BEYOND / size_of::<T>()).contains(&n)
 }
 
-/// All stages of one vector.
+/// Updates whole groups of vectors from `at` on, and tells how many of the `n` parameters are in them.
 ///
 /// # Safety
-/// As [`Rule::vector`].
+/// They are inside the rule's arrays, their gradients readable, and their second moments if `SECOND`.
 #[inline(always)]
-pub(super) unsafe fn one<
-    T,
-    S,
-    R,
-    const TAIL: bool,
-    const WRITE: bool,
-    const SECOND: bool,
-    const ALONE: bool,
->(
-    s: S,
-    rule: R,
-    at: usize,
-    n: usize,
-    grad: S::V,
-    second: S::V,
-) -> u32
-where
-    T: Element,
-    S: Simd<T>,
-    R: Staged<T>,
-{
-    let (inside, outside) = rule.epsilon();
-    // SAFETY: by contract.
-    unsafe {
-        let p = load::<T, S, TAIL>(s, rule.params().add(at), n);
-        let (p, g) = rule.decayed(s, p, grad);
-        let ((numerator, radicand), finite) =
-            rule.begin::<S, TAIL, WRITE, SECOND>(s, at, n, g, second);
-        let radicand = s.add(radicand, s.splat(inside));
-        let root = if ALONE { s.sqrt_by_products(radicand) } else { s.sqrt(radicand) };
-        let quotient = s.div(numerator, s.add(root, s.splat(outside)));
-        finite & rule.finish::<S, TAIL, WRITE>(s, at, n, p, quotient)
-    }
-}
-
-/// Updates whole groups of vectors from `at` on, if that is of use for such runs, and tells how many of the `n` parameters
-/// are in them.
-///
-/// # Safety
-/// As [`Rule::stretch`].
-#[inline(always)]
-pub(super) unsafe fn together<T, S, R, const SECOND: bool, const LONG: bool>(
+pub(super) unsafe fn together<T, S, R, const SECOND: bool>(
     s: S,
     rule: R,
     at: usize,
@@ -116,13 +40,8 @@ pub(super) unsafe fn together<T, S, R, const SECOND: bool, const LONG: bool>(
 where
     T: Element,
     S: Simd<T>,
-    R: Staged<T>,
+    R: Rule<T>,
 {
-    // (Intel's CPUs, whose one divider takes longer, have not been timed with it.)
-    let least = LEAST * TOGETHER * S::LANES;
-    if !LONG || !S::HOLDS || s.intel() || !(least..BEYOND / size_of::<T>()).contains(&n) {
-        return 0;
-    }
     let (inside, outside) = rule.epsilon();
     let (inside, outside) = (s.splat(inside), s.splat(outside));
     let mut k = 0;
