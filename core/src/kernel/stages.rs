@@ -1,8 +1,8 @@
 //! Updates of long runs, several vectors at a time from stage to stage of a rule that divides by a root.
 //!
-//! Plan: what comes before the roots, roots in a row and then quotients, what comes after. CPUs that have two dividers give them work as it comes, and if roots and quotients come in turns, what is
-//! computed between them decides by a cycle whether one of the two has to wait. The compiler would put each root next to
-//! its quotient again if it were not told to hold them.
+//! Plan: what comes before the roots, roots in a row and then quotients, what comes after. CPUs that have two dividers give
+//! them work as it comes, and if roots and quotients come in turns, what is computed between them decides by a cycle whether
+//! one of the two has to wait. The compiler would put each root next to its quotient again if it were not told to hold them.
 
 use super::plan::BEYOND;
 use super::rule::Rule;
