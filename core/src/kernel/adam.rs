@@ -1,6 +1,6 @@
 //! The rule of Adam and its kin: see [`AdamConfig`](crate::AdamConfig).
 
-use super::rule::{Ratio, Rule, average, decayed, load, put};
+use super::rule::{Common, Ratio, Rule, average, load, put};
 use crate::optim::DecayCoeff;
 use crate::simd::{AdamLoop, Simd};
 use crate::state::AdamState;
@@ -32,18 +32,15 @@ pub(crate) struct Adam<'a, T>(pub(crate) &'a AdamCoeffs<T>, pub(crate) AdamArray
 
 impl<T: Element> Rule<T> for Adam<'_, T> {
     #[inline(always)]
-    fn params(self) -> *mut T {
-        self.1.params
-    }
-
-    #[inline(always)]
-    fn epsilon(self) -> (T, T) {
-        (self.0.eps_inside, self.0.eps_outside)
-    }
-
-    #[inline(always)]
-    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V) {
-        decayed(s, self.0.maximize, self.0.decay, p, grad)
+    fn common(self) -> Common<T> {
+        let Adam(c, arrays) = self;
+        Common {
+            params: arrays.params,
+            step: c.step,
+            maximize: c.maximize,
+            decay: c.decay,
+            epsilon: [c.eps_inside, c.eps_outside],
+        }
     }
 
     #[inline(always)]
@@ -85,21 +82,6 @@ impl<T: Element> Rule<T> for Adam<'_, T> {
             };
             ((direction, v), finite)
         }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        p: S::V,
-        quotient: S::V,
-    ) -> u32 {
-        let Adam(c, arrays) = self;
-        let p = s.fma(s.splat(-c.step), quotient, p);
-        // SAFETY: at .. at + n is inside the arrays by contract.
-        unsafe { put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p) }
     }
 
     #[inline(always)]

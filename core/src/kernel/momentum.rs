@@ -1,6 +1,6 @@
 //! The rule of momentum, in its forms: see [`MomentumConfig`](crate::MomentumConfig).
 
-use super::rule::{Ratio, Rule, average, decayed, load, put};
+use super::rule::{Common, Ratio, Rule, average, load, put};
 use crate::simd::Simd;
 use crate::{Element, MomentumCoeffs, MomentumForm};
 
@@ -25,13 +25,15 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
     const SECOND: bool = false;
 
     #[inline(always)]
-    fn params(self) -> *mut T {
-        self.1.params
-    }
-
-    #[inline(always)]
-    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V) {
-        decayed(s, self.0.maximize, self.0.decay, p, grad)
+    fn common(self) -> Common<T> {
+        let Momentum(c, arrays) = self;
+        Common {
+            params: arrays.params,
+            step: c.step,
+            maximize: c.maximize,
+            decay: c.decay,
+            epsilon: [T::ZERO; 2],
+        }
     }
 
     #[inline(always)]
@@ -65,20 +67,5 @@ impl<T: Element> Rule<T> for Momentum<'_, T> {
             (true, false) => average(s, c.alpha, g, buffer),
         };
         ((direction, direction), finite)
-    }
-
-    #[inline(always)]
-    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
-        self,
-        s: S,
-        at: usize,
-        n: usize,
-        p: S::V,
-        direction: S::V,
-    ) -> u32 {
-        let Momentum(c, arrays) = self;
-        let p = s.fma(s.splat(-c.step), direction, p);
-        // SAFETY: at .. at + n is inside the arrays by contract.
-        unsafe { put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p) }
     }
 }

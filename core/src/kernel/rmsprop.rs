@@ -1,6 +1,6 @@
 //! The rule of RMSProp: see [`RmspropConfig`](crate::RmspropConfig).
 
-use super::rule::{Ratio, Rule, average, decayed, load, put};
+use super::rule::{Common, Ratio, Rule, average, load, put};
 use crate::simd::Simd;
 use crate::state::RmspropState;
 use crate::{Element, RmspropCoeffs};
@@ -31,18 +31,15 @@ pub(crate) struct Rmsprop<'a, T>(pub(crate) &'a RmspropCoeffs<T>, pub(crate) Rms
 
 impl<T: Element> Rule<T> for Rmsprop<'_, T> {
     #[inline(always)]
-    fn params(self) -> *mut T {
-        self.1.params
-    }
-
-    #[inline(always)]
-    fn epsilon(self) -> (T, T) {
-        (self.0.eps_inside, self.0.eps_outside)
-    }
-
-    #[inline(always)]
-    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V) {
-        decayed(s, self.0.maximize, self.0.decay, p, grad)
+    fn common(self) -> Common<T> {
+        let Rmsprop(c, arrays) = self;
+        Common {
+            params: arrays.params,
+            step: c.step,
+            maximize: c.maximize,
+            decay: c.decay,
+            epsilon: [c.eps_inside, c.eps_outside],
+        }
     }
 
     #[inline(always)]
@@ -75,14 +72,13 @@ impl<T: Element> Rule<T> for Rmsprop<'_, T> {
     }
 
     #[inline(always)]
-    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+    unsafe fn direction<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
         self,
         s: S,
         at: usize,
         n: usize,
-        p: S::V,
         quotient: S::V,
-    ) -> u32 {
+    ) -> (S::V, u32) {
         let Rmsprop(c, arrays) = self;
         // SAFETY: at .. at + n is inside the arrays by contract; the momentum buffer is as long as the
         // parameters if it is used.
@@ -96,8 +92,7 @@ impl<T: Element> Rule<T> for Rmsprop<'_, T> {
                 finite = put::<T, S, TAIL, WRITE>(s, buffer_at, n, buffer);
                 direction = if c.nesterov { s.fma(beta, buffer, direction) } else { buffer };
             }
-            let p = s.fma(s.splat(-c.step), direction, p);
-            finite & put::<T, S, TAIL, WRITE>(s, arrays.params.add(at), n, p)
+            (direction, finite)
         }
     }
 }

@@ -14,6 +14,29 @@ use crate::optim::DecayCoeff;
 use crate::simd::Simd;
 use crate::{AdamCoeffs, Element, MomentumCoeffs, RmspropCoeffs};
 
+/// What all rules have: the parameters, how far they go, their decay.
+pub(crate) struct Common<T> {
+    pub(super) params: *mut T,
+    pub(super) step: T,
+    pub(super) maximize: bool,
+    pub(super) decay: DecayCoeff<T>,
+    /// What is added inside the root, and outside; not looked at without a second moment.
+    pub(super) epsilon: [T; 2],
+}
+
+impl<T: Element> Common<T> {
+    /// The parameter with its decay, and the gradient with its sign and decay.
+    #[inline(always)]
+    pub(super) fn decayed<S: Simd<T>>(&self, s: S, p: S::V, g: S::V) -> (S::V, S::V) {
+        let g = if self.maximize { s.neg(g) } else { g };
+        match self.decay {
+            DecayCoeff::None => (p, g),
+            DecayCoeff::Coupled(d) => (p, s.fma(s.splat(d), p, g)),
+            DecayCoeff::Decoupled(d) => (s.fma(s.splat(-d), p, p), g),
+        }
+    }
+}
+
 /// What a rule divides, and what it takes the root of (without epsilon).
 pub(super) type Ratio<V> = (V, V);
 
@@ -23,16 +46,8 @@ pub(crate) trait Rule<T: Element>: Copy {
     /// Whether it takes a second moment at all.
     const SECOND: bool = true;
 
-    /// The parameters.
-    fn params(self) -> *mut T;
-
-    /// What is added inside the root, and outside.
-    fn epsilon(self) -> (T, T) {
-        (T::ZERO, T::ZERO)
-    }
-
-    /// Parameters and their gradients with decay, and the latter with their sign.
-    fn decayed<S: Simd<T>>(self, s: S, p: S::V, grad: S::V) -> (S::V, S::V);
+    /// What all rules have.
+    fn common(self) -> Common<T>;
 
     /// Updates the state of the parameters `at .. at + n` by their decayed gradients and their second moments (the
     /// squares of the gradients unless `SECOND`). Stores only if `WRITE`; else returns as well the lanes in which the new
@@ -49,19 +64,21 @@ pub(crate) trait Rule<T: Element>: Copy {
         second: S::V,
     ) -> (Ratio<S::V>, u32);
 
-    /// Updates the parameters `at .. at + n` themselves, which are `p` with their decay, and what goes by the quotient.
+    /// The direction in which the parameters `at .. at + n` go by their quotient, and updates the state that does, too.
     /// Stores and returns as [`Self::begin`].
     ///
     /// # Safety
     /// As [`Self::begin`].
-    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+    #[inline(always)]
+    unsafe fn direction<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
         self,
-        s: S,
-        at: usize,
-        n: usize,
-        p: S::V,
+        _s: S,
+        _at: usize,
+        _n: usize,
         quotient: S::V,
-    ) -> u32;
+    ) -> (S::V, u32) {
+        (quotient, u32::MAX)
+    }
 
     /// Updates and stores parameters `at .. at + n` by a loop of the backend's (`second` may be null), if it has one for
     /// this rule; tells whether it did.
@@ -98,11 +115,12 @@ pub(crate) trait Rule<T: Element>: Copy {
         grad: S::V,
         second: S::V,
     ) -> u32 {
-        let (inside, outside) = self.epsilon();
+        let common = self.common();
+        let [inside, outside] = common.epsilon;
         // SAFETY: by contract.
         unsafe {
-            let p = load::<T, S, TAIL>(s, self.params().add(at), n);
-            let (p, g) = self.decayed(s, p, grad);
+            let p = load::<T, S, TAIL>(s, common.params.add(at), n);
+            let (p, g) = common.decayed(s, p, grad);
             let ((mut quotient, radicand), finite) =
                 self.begin::<S, TAIL, WRITE, SECOND>(s, at, n, g, second);
             if Self::SECOND {
@@ -111,6 +129,29 @@ pub(crate) trait Rule<T: Element>: Copy {
                 quotient = s.div(quotient, s.add(root, s.splat(outside)));
             }
             finite & self.finish::<S, TAIL, WRITE>(s, at, n, p, quotient)
+        }
+    }
+
+    /// Updates the parameters `at .. at + n`, which are `p` with their decay, by their quotient. Stores and returns as
+    /// [`Self::begin`].
+    ///
+    /// # Safety
+    /// As [`Self::begin`].
+    #[inline(always)]
+    unsafe fn finish<S: Simd<T>, const TAIL: bool, const WRITE: bool>(
+        self,
+        s: S,
+        at: usize,
+        n: usize,
+        p: S::V,
+        quotient: S::V,
+    ) -> u32 {
+        let Common { params, step, .. } = self.common();
+        // SAFETY: by contract.
+        unsafe {
+            let (direction, finite) = self.direction::<S, TAIL, WRITE>(s, at, n, quotient);
+            let p = s.fma(s.splat(-step), direction, p);
+            finite & put::<T, S, TAIL, WRITE>(s, params.add(at), n, p)
         }
     }
 }
@@ -250,23 +291,6 @@ pub(super) unsafe fn put<T: Element, S: Simd<T>, const TAIL: bool, const WRITE: 
     // SAFETY: by contract.
     unsafe { if TAIL { s.store_first(p, n, v) } else { s.store(p, v) } }
     u32::MAX
-}
-
-/// The parameter with its decay, and the gradient with its sign and decay.
-#[inline(always)]
-pub(super) fn decayed<T: Element, S: Simd<T>>(
-    s: S,
-    maximize: bool,
-    decay: DecayCoeff<T>,
-    p: S::V,
-    g: S::V,
-) -> (S::V, S::V) {
-    let g = if maximize { s.neg(g) } else { g };
-    match decay {
-        DecayCoeff::None => (p, g),
-        DecayCoeff::Coupled(d) => (p, s.fma(s.splat(d), p, g)),
-        DecayCoeff::Decoupled(d) => (s.fma(s.splat(-d), p, p), g),
-    }
 }
 
 /// `avg = fma(alpha, x - avg, avg)`, or `x` where `alpha = 1`.

@@ -14,7 +14,6 @@
 use core::array::from_fn;
 use core::mem::MaybeUninit;
 
-use super::plan::LINE;
 use super::shape::{PAIRED, Room};
 use super::tile::{Ends, Out, Source, Sums, load, run_loop};
 use crate::simd::Simd;
@@ -43,8 +42,6 @@ where
     S: Simd<T>,
 {
     let mut g = [[[s.splat(T::ZERO); VECS]; ROWS]; N];
-    // (Known when this is compiled: others would lose time asking.)
-    let late = N == 1 && S::LANES * size_of::<T>() >= LINE && Room::of::<T, S>().is_tall(ROWS);
     // SAFETY: by contract; the loops stay inside examples, steps, rows and columns.
     unsafe {
         let mut at = [src; N];
@@ -65,11 +62,7 @@ where
             for e in 0..N {
                 let Source { x, dy, .. } = at[e];
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
-                if late && src.late {
-                    src.fetch_late::<S, ROWS, VECS>(s, x, dy);
-                } else {
-                    src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
-                }
+                src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
                 for r in 0..ROWS {
                     let d = src.dy::<S, WEIGHTED>(s, dy, r, weights[e]);
                     for v in 0..VECS {
@@ -174,7 +167,7 @@ unsafe fn few_examples<T, S, const ROWS: usize, const VECS: usize, const WEIGHTE
 }
 
 /// Up to so many examples of tall tiles go by [`few_examples`].
-const FEW: usize = 4;
+const FEW_EXAMPLES: usize = 4;
 
 /// The tile of both moments; `TAIL` as in [`super::tile::grad_tile`].
 ///
@@ -202,7 +195,7 @@ pub(crate) unsafe fn sequence_tile<
 {
     // SAFETY: by contract; example b is one of the batch.
     unsafe {
-        let few = (1..=FEW).contains(&src.batch) && ends.start == Start::Resume;
+        let few = (1..=FEW_EXAMPLES).contains(&src.batch) && ends.start == Start::Resume;
         if S::LANES > 1 && !TAIL && Room::of::<T, S>().is_tall(ROWS) && few {
             return few_examples::<T, S, ROWS, VECS, WEIGHTED>(s, src, n, ends, [out, out_sq]);
         }

@@ -42,8 +42,8 @@ where
     S: Simd<T>,
     R: Rule<T>,
 {
-    let (inside, outside) = rule.epsilon();
-    let (inside, outside) = (s.splat(inside), s.splat(outside));
+    let common = rule.common();
+    let [inside, outside] = common.epsilon.map(|epsilon| s.splat(epsilon));
     let mut k = 0;
     while k + TOGETHER * S::LANES <= n {
         let mut numerators = [inside; TOGETHER];
@@ -53,7 +53,7 @@ where
             for (i, (numerator, other)) in numerators.iter_mut().zip(&mut others).enumerate() {
                 let k = k + i * S::LANES;
                 let grad = s.load(grad.add(k));
-                let (_, g) = rule.decayed(s, s.load(rule.params().add(at + k)), grad);
+                let (_, g) = common.decayed(s, s.load(common.params.add(at + k)), grad);
                 let sq = if SECOND { s.load(second.add(k)) } else { g };
                 let (ratio, _) = rule.begin::<S, false, true, SECOND>(s, at + k, S::LANES, g, sq);
                 (*numerator, *other) = (ratio.0, s.hold(s.add(ratio.1, inside)));
@@ -69,7 +69,7 @@ where
             }
             for (i, quotient) in numerators.iter().enumerate() {
                 let at = at + k + i * S::LANES;
-                let (p, _) = rule.decayed(s, s.load(rule.params().add(at)), outside);
+                let (p, _) = common.decayed(s, s.load(common.params.add(at)), outside);
                 rule.finish::<S, false, true>(s, at, S::LANES, p, *quotient);
             }
         }

@@ -67,7 +67,7 @@ impl<T: Element> Source<T> {
         unsafe { *self.weights.add(b) }
     }
 
-    /// Fetches what a tall tile will read soon: of a copy of `x` what is some steps ahead, in the second-level cache; of `x`
+    /// Fetches what a tall tile will read soon, or what the next tiles will if it is [late](Source::late): of a copy of `x` what is some steps ahead, in the second-level cache; of `x`
     /// where it is the panel to the right, which may come from far away; and of `dy`. (Not its rows that lie apart: a line
     /// holds more of each than one step wants. Nor, in vectors of a line each, that panel for few `(b, t)`, whose `x` is near.)
     #[inline(always)]
@@ -79,6 +79,9 @@ impl<T: Element> Source<T> {
     ) {
         if !Room::of::<T, S>().is_tall(ROWS) {
             return;
+        }
+        if self.late {
+            return self.fetch_late::<S, ROWS, VECS>(s, x, dy);
         }
         let panel = VECS * S::LANES;
         let soon = match self.x_stride > panel {
@@ -466,11 +469,7 @@ where
             let weight = src.weight::<S, WEIGHTED>(b);
             for _ in 0..inner {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
-                if src.late && Room::of::<T, S>().is_tall(ROWS) {
-                    src.fetch_late::<S, ROWS, VECS>(s, x, dy);
-                } else {
-                    src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
-                }
+                src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
                 for r in 0..ROWS {
                     let d = if S::LANES == 1 || src.dy_row == 1 {
                         src.dy::<S, WEIGHTED>(s, dy, r, weight)
