@@ -27,4 +27,5 @@ mod stages;
 pub(crate) mod step;
 pub(crate) mod sweep;
 pub(crate) mod tile;
+mod unroll;
 pub(crate) mod update;

@@ -14,6 +14,7 @@
 use super::row::{GradTile, MomentsTile, Row, Tile, of_rows, tiles_of};
 use super::shape::{Room, TILE_VECS};
 use super::tile::{Ends, Source};
+use super::unroll::unroll;
 use crate::simd::Simd;
 use crate::{Element, Start};
 
@@ -44,36 +45,16 @@ pub(crate) unsafe fn moments_few<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     unsafe { rows::<T, S, MomentsTile<false>>(s, row) }
 }
 
-/// All rows, however few the `(b, t)`.
+/// All rows, however few the `(b, t)`. Of more than [`FEW`] the sums rest in memory every [`SOME`].
 ///
 /// # Safety
 /// As [`grad_few`].
 #[inline(always)]
 unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
-    // SAFETY: by contract; each arm has the number that it names.
-    unsafe {
-        match row.src.depth() {
-            _ if matches!(Room::of::<T, S>(), Room::Emulated) => {
-                of_rows::<T, S, K, 1, TILE_VECS>(s, row)
-            }
-            1 => rows_of::<T, S, K, 1>(s, row, 0),
-            2 => rows_of::<T, S, K, 2>(s, row, 0),
-            3 => rows_of::<T, S, K, 3>(s, row, 0),
-            FEW => rows_of::<T, S, K, FEW>(s, row, 0),
-            _ => resting::<T, S, K>(s, row),
-        }
+    if matches!(Room::of::<T, S>(), Room::Emulated) {
+        // SAFETY: by contract.
+        return unsafe { of_rows::<T, S, K, 1, TILE_VECS>(s, row) };
     }
-    if S::LANES > 1 && row.ends.past {
-        s.fence();
-    }
-}
-
-/// A row of more than [`FEW`] `(b, t)`: its sums rest in memory every [`SOME`].
-///
-/// # Safety
-/// As [`grad_few`].
-#[inline(always)]
-unsafe fn resting<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
     let depth = row.src.depth();
     let mut part = *row;
     let mut k = 0;
@@ -82,20 +63,23 @@ unsafe fn resting<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
         let n = match left {
             SOME.. => SOME,
             FEW.. => FEW,
-            2.. => 2,
-            _ => 1,
+            _ => left,
         };
         part.ends = row.ends.of_block(k == 0, n == left);
-        // SAFETY: (b, t) k .. k + n are inside.
+        // SAFETY: (b, t) k .. k + n are inside; each arm has the number that it names.
         unsafe {
             match n {
                 SOME => rows_of::<T, S, K, SOME>(s, &part, k),
                 FEW => rows_of::<T, S, K, FEW>(s, &part, k),
+                3 => rows_of::<T, S, K, 3>(s, &part, k),
                 2 => rows_of::<T, S, K, 2>(s, &part, k),
                 _ => rows_of::<T, S, K, 1>(s, &part, k),
             }
         }
         k += n;
+    }
+    if S::LANES > 1 && row.ends.past {
+        s.fence();
     }
 }
 
@@ -116,15 +100,15 @@ where
     for r in 0..row.rows.count() {
         let src = row.src.row(r);
         let mut dy = [T::ZERO; DEPTH];
-        for (k, dy) in dy.iter_mut().enumerate() {
+        unroll!(for k in 0..DEPTH {
             // SAFETY: (b, t) k is inside, and so is its example's weight.
             unsafe {
-                *dy = *src.dy.add((first + k) * src.dy_stride);
+                dy[k] = *src.dy.add((first + k) * src.dy_stride);
                 if !src.weights.is_null() {
-                    *dy = *src.weights.add((first + k) / src.steps.max(1)) * *dy;
+                    dy[k] = *src.weights.add((first + k) / src.steps.max(1)) * dy[k];
                 }
             }
-        }
+        });
         let src = Source {
             batch: DEPTH,
             steps: 1,

@@ -15,6 +15,7 @@
 
 use super::plan::{CACHES, LATE, LINE};
 use super::shape::Room;
+use super::unroll::unroll;
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Fold, Start};
 
@@ -89,9 +90,9 @@ impl<T: Element> Source<T> {
             true if self.depth() < LATE && S::LANES * size_of::<T>() >= LINE => 0,
             true => panel,
         };
-        for v in 0..VECS {
+        unroll!(for v in 0..VECS {
             s.prefetch(x.wrapping_add(soon + v * S::LANES));
-        }
+        });
         if self.dy_row == 1 {
             let dy = dy.wrapping_add(SOON * self.dy_stride);
             s.prefetch(dy);
@@ -107,9 +108,9 @@ impl<T: Element> Source<T> {
         x: *const T,
         dy: *const T,
     ) {
-        for v in 0..VECS {
+        unroll!(for v in 0..VECS {
             s.prefetch(x.wrapping_add((VECS + v) * S::LANES));
-        }
+        });
         s.prefetch(dy.wrapping_add(2 * ROWS - 1));
     }
 
@@ -206,16 +207,16 @@ where
     S: Simd<T>,
 {
     let mut out = [s.splat(T::ZERO); VECS];
-    for (v, out) in out.iter_mut().enumerate() {
+    unroll!(for v in 0..VECS {
         // SAFETY: inside the elements promised by contract.
-        *out = unsafe {
+        out[v] = unsafe {
             if TAIL && v == VECS - 1 {
                 s.load_first(p.add(v * S::LANES), n - v * S::LANES, T::ZERO)
             } else {
                 s.load(p.add(v * S::LANES))
             }
         };
-    }
+    });
     out
 }
 
@@ -233,16 +234,78 @@ unsafe fn store<T, S, const VECS: usize, const TAIL: bool>(
     T: Element,
     S: Simd<T>,
 {
-    for (v, value) in values.into_iter().enumerate() {
+    unroll!(for v in 0..VECS {
         // SAFETY: inside the elements promised by contract.
         unsafe {
             if TAIL && v == VECS - 1 {
-                s.store_first(p.add(v * S::LANES), n - v * S::LANES, value);
+                s.store_first(p.add(v * S::LANES), n - v * S::LANES, values[v]);
             } else {
-                s.store(p.add(v * S::LANES), value);
+                s.store(p.add(v * S::LANES), values[v]);
             }
         }
-    }
+    });
+}
+
+/// A store of a row that passes the caches by.
+///
+/// # Safety
+/// `p` is writable for `VECS * LANES` elements, and aligned to a vector.
+#[inline(always)]
+unsafe fn stream<T, S, const VECS: usize>(s: S, p: *mut T, values: [S::V; VECS])
+where
+    T: Element,
+    S: Simd<T>,
+{
+    unroll!(for v in 0..VECS {
+        // SAFETY: inside the elements promised by contract.
+        unsafe { s.stream(p.add(v * S::LANES), values[v]) }
+    });
+}
+
+/// `d * xs`
+#[inline(always)]
+fn mul_row<T, S, const VECS: usize>(s: S, d: S::V, mut xs: [S::V; VECS]) -> [S::V; VECS]
+where
+    T: Element,
+    S: Simd<T>,
+{
+    unroll!(for v in 0..VECS {
+        xs[v] = s.mul(d, xs[v]);
+    });
+    xs
+}
+
+/// `sums = fma(d, xs, sums)`
+#[inline(always)]
+pub(super) fn fma_row<T, S, const VECS: usize>(
+    s: S,
+    d: S::V,
+    xs: [S::V; VECS],
+    sums: &mut [S::V; VECS],
+) where
+    T: Element,
+    S: Simd<T>,
+{
+    unroll!(for v in 0..VECS {
+        sums[v] = s.fma(d, xs[v], sums[v]);
+    });
+}
+
+/// `sum = sum + g` and `sum_sq = fma(g, g, sum_sq)`
+#[inline(always)]
+fn add_row<T, S, const VECS: usize>(
+    s: S,
+    g: [S::V; VECS],
+    sum: &mut [S::V; VECS],
+    sum_sq: &mut [S::V; VECS],
+) where
+    T: Element,
+    S: Simd<T>,
+{
+    unroll!(for v in 0..VECS {
+        sum[v] = s.add(sum[v], g[v]);
+        sum_sq[v] = s.fma(g[v], g[v], sum_sq[v]);
+    });
 }
 
 /// A register tile: the sums of `ROWS` rows of `VECS` vectors.
@@ -288,10 +351,10 @@ impl<T: Element> Out<T> {
         let zero = if !CACHES && ends.negative { T::NEG_ZERO } else { T::ZERO };
         let mut sums = [[s.splat(zero); VECS]; ROWS];
         if ends.start == Start::Resume {
-            for (r, row) in sums.iter_mut().enumerate() {
+            unroll!(for r in 0..ROWS {
                 // SAFETY: by contract.
-                *row = unsafe { load::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n) };
-            }
+                sums[r] = unsafe { load::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n) };
+            });
         } else if CACHES && ends.negative {
             // Volatile, so that it stays a branch of its own, and the others' sums are known to start from +0: on Zen 5 an
             // `fma` of three registers and a store cannot be in the same cycle, unless one is known to be zero.
@@ -317,19 +380,17 @@ impl<T: Element> Out<T> {
         S: Simd<T>,
     {
         let sums = scaled(s, ends.scale, sums);
-        for (r, row) in sums.into_iter().enumerate() {
+        unroll!(for r in 0..ROWS {
             // SAFETY: by contract; vectors of rows that are aligned to cache lines are aligned.
             unsafe {
                 let p = self.p.add(r * self.stride);
                 if S::LANES > 1 && !TAIL && ends.past {
-                    for (v, sums) in row.into_iter().enumerate() {
-                        s.stream(p.add(v * S::LANES), sums);
-                    }
+                    stream(s, p, sums[r]);
                 } else {
-                    store::<T, S, VECS, TAIL>(s, p, n, row);
+                    store::<T, S, VECS, TAIL>(s, p, n, sums[r]);
                 }
             }
-        }
+        });
     }
 }
 
@@ -345,11 +406,9 @@ where
     S: Simd<T>,
 {
     if let Some(scale) = scale {
-        for row in sums.iter_mut() {
-            for v in row.iter_mut() {
-                *v = s.mul(*v, s.splat(scale));
-            }
-        }
+        unroll!(for r in 0..ROWS {
+            sums[r] = mul_row(s, s.splat(scale), sums[r]);
+        });
     }
     sums
 }
@@ -470,16 +529,14 @@ where
             for _ in 0..inner {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
                 src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
-                for r in 0..ROWS {
+                unroll!(for r in 0..ROWS {
                     let d = if S::LANES == 1 || src.dy_row == 1 {
                         src.dy::<S, WEIGHTED>(s, dy, r, weight)
                     } else {
                         src.dy::<S, WEIGHTED>(s, rows[r / 4], r % 4, weight)
                     };
-                    for v in 0..VECS {
-                        sum[r][v] = s.fma(d, xs[v], sum[r][v]);
-                    }
-                }
+                    fma_row(s, d, xs, &mut sum[r]);
+                });
                 (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
                 for p in rows.iter_mut() {
                     *p = s.opaque(p.wrapping_add(src.dy_stride));
@@ -559,14 +616,10 @@ where
             if ROWS > 1 && src.late {
                 src.fetch_late::<S, ROWS, VECS>(s, x, dy);
             }
-            for r in 0..ROWS {
+            unroll!(for r in 0..ROWS {
                 let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
-                for v in 0..VECS {
-                    let g = s.mul(d, xs[v]);
-                    sum[r][v] = s.add(sum[r][v], g);
-                    sum_sq[r][v] = s.fma(g, g, sum_sq[r][v]);
-                }
-            }
+                add_row(s, mul_row(s, d, xs), &mut sum[r], &mut sum_sq[r]);
+            });
             (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
         }
         (sum, sum_sq)
