@@ -14,7 +14,7 @@
 use super::forward::{Forward, X_BYTES, fit};
 use super::plan::CACHES;
 use super::shape::Room;
-use super::tile::{Sums, fma_row};
+use super::tile::Sums;
 use super::unroll::unroll;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Isa, Start};
@@ -182,13 +182,12 @@ impl<T: Element> Lanes<'_, T> {
             unroll!(for c in 0..C {
                 ws[c] = s.load(w.add(c * S::LANES));
             });
-            let mut xs = [s.splat(T::ZERO); R];
-            unroll!(for r in 0..R {
-                xs[r] = s.splat(*x[r.min(3) / 3].add(r % 3 * self.job.inputs));
-            });
-            unroll!(for c in 0..C {
-                fma_row(s, ws[c], xs, &mut sums[c]);
-            });
+            for r in 0..R {
+                let x = s.splat(*x[r / 3].add(r % 3 * self.job.inputs));
+                for c in 0..C {
+                    sums[c][r] = s.fma(ws[c], x, sums[c][r]);
+                }
+            }
         }
     }
 
@@ -339,45 +338,26 @@ impl<T: Element> Forward<'_, T> {
             let mut lanes = Lanes { job: self, x, w: self.memory };
             let sums =
                 if IS_SHORT { lanes.all_lanes::<S, R, C>(s, 0) } else { lanes.pairs::<S, R, C>(s) };
-            unroll!(for c in 0..C {
-                self.finish_columns::<S, R, IS_SHORT>(s, (row, j + c * S::LANES), sums[c]);
-            });
-        }
-    }
-
-    /// Adds a vector of finished sums, masked at the last output, to each of `R` rows of `y`.
-    ///
-    /// # Safety
-    /// They are inside, but for the end of the vector.
-    #[inline(always)]
-    unsafe fn finish_columns<S, const R: usize, const IS_SHORT: bool>(
-        &self,
-        s: S,
-        (row, j): (usize, usize),
-        sums: [S::V; R],
-    ) where
-        S: Simd<T>,
-    {
-        let absent = IS_SHORT && self.inputs < REDUCTION_LANES;
-        let n = S::LANES.min(self.outputs - j);
-        // SAFETY: by contract; the bias is as long as `W` has rows.
-        unsafe {
-            let bias = self.bias.map(|bias| s.load_first(bias.as_ptr().add(j), n, T::ZERO));
-            unroll!(for r in 0..R {
-                let mut sum = sums[r];
-                if absent {
-                    sum = s.add(sum, s.splat(T::ZERO));
+            let absent = IS_SHORT && self.inputs < REDUCTION_LANES;
+            for (c, sums) in sums.into_iter().enumerate() {
+                let j = j + c * S::LANES;
+                let n = S::LANES.min(self.outputs - j);
+                let bias = self.bias.map(|bias| s.load_first(bias.as_ptr().add(j), n, T::ZERO));
+                for (r, mut sum) in sums.into_iter().enumerate() {
+                    if absent {
+                        sum = s.add(sum, s.splat(T::ZERO));
+                    }
+                    if let Some(bias) = bias {
+                        sum = s.add(sum, bias);
+                    }
+                    let y = self.y.add((row + r) * self.outputs + j);
+                    let from = match self.from {
+                        Start::Resume => s.load_first(y, n, T::ZERO),
+                        Start::Fresh => s.splat(T::ZERO),
+                    };
+                    s.store_first(y, n, s.add(from, sum));
                 }
-                if let Some(bias) = bias {
-                    sum = s.add(sum, bias);
-                }
-                let y = self.y.add((row + r) * self.outputs + j);
-                let from = match self.from {
-                    Start::Resume => s.load_first(y, n, T::ZERO),
-                    Start::Fresh => s.splat(T::ZERO),
-                };
-                s.store_first(y, n, s.add(from, sum));
-            });
+            }
         }
     }
 

@@ -277,12 +277,8 @@ where
 
 /// `sums = fma(d, xs, sums)`
 #[inline(always)]
-pub(super) fn fma_row<T, S, const VECS: usize>(
-    s: S,
-    d: S::V,
-    xs: [S::V; VECS],
-    sums: &mut [S::V; VECS],
-) where
+fn fma_row<T, S, const VECS: usize>(s: S, d: S::V, xs: [S::V; VECS], sums: &mut [S::V; VECS])
+where
     T: Element,
     S: Simd<T>,
 {
