@@ -229,7 +229,7 @@ unsafe fn store<T, S, const VECS: usize, const TAIL: bool>(
     s: S,
     p: *mut T,
     n: usize,
-    values: [S::V; VECS],
+    values: &[S::V; VECS],
 ) where
     T: Element,
     S: Simd<T>,
@@ -251,7 +251,7 @@ unsafe fn store<T, S, const VECS: usize, const TAIL: bool>(
 /// # Safety
 /// `p` is writable for `VECS * LANES` elements, and aligned to a vector.
 #[inline(always)]
-unsafe fn stream<T, S, const VECS: usize>(s: S, p: *mut T, values: [S::V; VECS])
+unsafe fn stream<T, S, const VECS: usize>(s: S, p: *mut T, values: &[S::V; VECS])
 where
     T: Element,
     S: Simd<T>,
@@ -262,22 +262,9 @@ where
     });
 }
 
-/// `d * xs`
-#[inline(always)]
-fn mul_row<T, S, const VECS: usize>(s: S, d: S::V, mut xs: [S::V; VECS]) -> [S::V; VECS]
-where
-    T: Element,
-    S: Simd<T>,
-{
-    unroll!(for v in 0..VECS {
-        xs[v] = s.mul(d, xs[v]);
-    });
-    xs
-}
-
 /// `sums = fma(d, xs, sums)`
 #[inline(always)]
-fn fma_row<T, S, const VECS: usize>(s: S, d: S::V, xs: [S::V; VECS], sums: &mut [S::V; VECS])
+fn fma_row<T, S, const VECS: usize>(s: S, d: S::V, xs: &[S::V; VECS], sums: &mut [S::V; VECS])
 where
     T: Element,
     S: Simd<T>,
@@ -287,11 +274,12 @@ where
     });
 }
 
-/// `sum = sum + g` and `sum_sq = fma(g, g, sum_sq)`
+/// `g = d * xs`, then `sum = sum + g` and `sum_sq = fma(g, g, sum_sq)`
 #[inline(always)]
-fn add_row<T, S, const VECS: usize>(
+fn moments_row<T, S, const VECS: usize>(
     s: S,
-    g: [S::V; VECS],
+    d: S::V,
+    xs: &[S::V; VECS],
     sum: &mut [S::V; VECS],
     sum_sq: &mut [S::V; VECS],
 ) where
@@ -299,8 +287,21 @@ fn add_row<T, S, const VECS: usize>(
     S: Simd<T>,
 {
     unroll!(for v in 0..VECS {
-        sum[v] = s.add(sum[v], g[v]);
-        sum_sq[v] = s.fma(g[v], g[v], sum_sq[v]);
+        let g = s.mul(d, xs[v]);
+        sum[v] = s.add(sum[v], g);
+        sum_sq[v] = s.fma(g, g, sum_sq[v]);
+    });
+}
+
+/// `sums * scale`
+#[inline(always)]
+fn scale_row<T, S, const VECS: usize>(s: S, scale: T, sums: &mut [S::V; VECS])
+where
+    T: Element,
+    S: Simd<T>,
+{
+    unroll!(for v in 0..VECS {
+        sums[v] = s.mul(sums[v], s.splat(scale));
     });
 }
 
@@ -381,9 +382,9 @@ impl<T: Element> Out<T> {
             unsafe {
                 let p = self.p.add(r * self.stride);
                 if S::LANES > 1 && !TAIL && ends.past {
-                    stream(s, p, sums[r]);
+                    stream(s, p, &sums[r]);
                 } else {
-                    store::<T, S, VECS, TAIL>(s, p, n, sums[r]);
+                    store::<T, S, VECS, TAIL>(s, p, n, &sums[r]);
                 }
             }
         });
@@ -403,7 +404,7 @@ where
 {
     if let Some(scale) = scale {
         unroll!(for r in 0..ROWS {
-            sums[r] = mul_row(s, s.splat(scale), sums[r]);
+            scale_row(s, scale, &mut sums[r]);
         });
     }
     sums
@@ -531,7 +532,7 @@ where
                     } else {
                         src.dy::<S, WEIGHTED>(s, rows[r / 4], r % 4, weight)
                     };
-                    fma_row(s, d, xs, &mut sum[r]);
+                    fma_row(s, d, &xs, &mut sum[r]);
                 });
                 (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
                 for p in rows.iter_mut() {
@@ -614,7 +615,7 @@ where
             }
             unroll!(for r in 0..ROWS {
                 let d = src.dy::<S, WEIGHTED>(s, dy, r, weight);
-                add_row(s, mul_row(s, d, xs), &mut sum[r], &mut sum_sq[r]);
+                moments_row(s, d, &xs, &mut sum[r], &mut sum_sq[r]);
             });
             (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
         }
