@@ -29,3 +29,4 @@ pub(crate) mod sweep;
 pub(crate) mod tile;
 mod unroll;
 pub(crate) mod update;
+mod vectors;

@@ -131,18 +131,6 @@ macro_rules! add_lanes {
     };
 }
 
-/// `sums += more`, of one vector of outputs.
-#[inline(always)]
-fn add_vectors<T: Element, S: Simd<T>, const R: usize>(
-    s: S,
-    sums: &mut [S::V; R],
-    more: &[S::V; R],
-) {
-    unroll!(for r in 0..R {
-        sums[r] = s.add(sums[r], more[r]);
-    });
-}
-
 /// `sums += more`, both of them finished.
 #[inline(always)]
 fn add<T: Element, S: Simd<T>, const R: usize, const C: usize>(
@@ -150,9 +138,11 @@ fn add<T: Element, S: Simd<T>, const R: usize, const C: usize>(
     sums: &mut Sums<S::V, C, R>,
     more: &Sums<S::V, C, R>,
 ) {
-    unroll!(for c in 0..C {
-        add_vectors(s, &mut sums[c], &more[c]);
-    });
+    for (sums, more) in sums.iter_mut().zip(more) {
+        unroll!(for r in 0..R {
+            sums[r] = s.add(sums[r], more[r]);
+        });
+    }
 }
 
 impl<T: Element> Lanes<'_, T> {

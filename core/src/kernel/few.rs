@@ -56,7 +56,6 @@ unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
         return unsafe { of_rows::<T, S, K, 1, TILE_VECS>(s, row) };
     }
     let depth = row.src.depth();
-    let mut part = *row;
     let mut k = 0;
     while k < depth {
         let left = depth - k;
@@ -65,15 +64,15 @@ unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
             FEW.. => FEW,
             _ => left,
         };
-        part.ends = row.ends.of_block(k == 0, n == left);
+        let ends = row.ends.of_block(k == 0, n == left);
         // SAFETY: (b, t) k .. k + n are inside; each arm has the number that it names.
         unsafe {
             match n {
-                SOME => rows_of::<T, S, K, SOME>(s, &part, k),
-                FEW => rows_of::<T, S, K, FEW>(s, &part, k),
-                3 => rows_of::<T, S, K, 3>(s, &part, k),
-                2 => rows_of::<T, S, K, 2>(s, &part, k),
-                _ => rows_of::<T, S, K, 1>(s, &part, k),
+                SOME => rows_of::<T, S, K, SOME>(s, row, ends, k),
+                FEW => rows_of::<T, S, K, FEW>(s, row, ends, k),
+                3 => rows_of::<T, S, K, 3>(s, row, ends, k),
+                2 => rows_of::<T, S, K, 2>(s, row, ends, k),
+                _ => rows_of::<T, S, K, 1>(s, row, ends, k),
             }
         }
         k += n;
@@ -83,12 +82,12 @@ unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
     }
 }
 
-/// All rows of `DEPTH` `(b, t)` from `first` on.
+/// All rows of `DEPTH` `(b, t)` from `first` on, with these ends.
 ///
 /// # Safety
 /// As [`grad_few`].
 #[inline(always)]
-unsafe fn rows_of<T, S, K, const DEPTH: usize>(s: S, row: &Row<T>, first: usize)
+unsafe fn rows_of<T, S, K, const DEPTH: usize>(s: S, row: &Row<T>, ends: Ends<T>, first: usize)
 where
     T: Element,
     S: Simd<T>,
@@ -120,15 +119,15 @@ where
             ..src
         };
         // (What starts from -0 are sequences, of several products.)
-        let negative = DEPTH > 1 && row.ends.negative;
-        let fresh = row.ends.start == Start::Fresh && row.ends.negative == negative;
+        let negative = DEPTH > 1 && ends.negative;
+        let fresh = ends.start == Start::Fresh && ends.negative == negative;
         // SAFETY: by contract.
         unsafe {
-            if fresh && !row.ends.past {
-                tile.ends = Ends { start: Start::Fresh, negative, past: false, ..row.ends };
+            if fresh && !ends.past {
+                tile.ends = Ends { start: Start::Fresh, negative, past: false, ..ends };
                 tiles_of::<T, S, K, 1, TILE_VECS, false>(s, &tile, src, r);
             } else {
-                tile.ends = row.ends;
+                tile.ends = ends;
                 tiles_of::<T, S, K, 1, TILE_VECS, false>(s, &tile, src, r);
             }
         }

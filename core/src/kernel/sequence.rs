@@ -15,7 +15,8 @@ use core::array::from_fn;
 use core::mem::MaybeUninit;
 
 use super::shape::{PAIRED, Room};
-use super::tile::{Ends, Out, Source, Sums, load, run_loop};
+use super::tile::{Ends, Out, Source, Sums, run_loop};
+use super::vectors::load;
 use crate::simd::Simd;
 use crate::{Element, Start};
 

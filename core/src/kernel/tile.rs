@@ -16,6 +16,7 @@
 use super::plan::{CACHES, LATE, LINE};
 use super::shape::Room;
 use super::unroll::unroll;
+use super::vectors::{fma_row, load, moments_row, scale_row, store, stream};
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Fold, Start};
 
@@ -192,119 +193,6 @@ impl<T: Element> Ends<T> {
     }
 }
 
-/// `VECS` vectors from memory; the last one has `n - (VECS - 1) LANES` lanes if `TAIL`, others `+0`.
-///
-/// # Safety
-/// `p` is readable for `VECS * LANES` elements, or for `n` if `TAIL`.
-#[inline(always)]
-pub(crate) unsafe fn load<T, S, const VECS: usize, const TAIL: bool>(
-    s: S,
-    p: *const T,
-    n: usize,
-) -> [S::V; VECS]
-where
-    T: Element,
-    S: Simd<T>,
-{
-    let mut out = [s.splat(T::ZERO); VECS];
-    unroll!(for v in 0..VECS {
-        // SAFETY: inside the elements promised by contract.
-        out[v] = unsafe {
-            if TAIL && v == VECS - 1 {
-                s.load_first(p.add(v * S::LANES), n - v * S::LANES, T::ZERO)
-            } else {
-                s.load(p.add(v * S::LANES))
-            }
-        };
-    });
-    out
-}
-
-/// The counterpart of [`load`].
-///
-/// # Safety
-/// As [`load`], writable.
-#[inline(always)]
-unsafe fn store<T, S, const VECS: usize, const TAIL: bool>(
-    s: S,
-    p: *mut T,
-    n: usize,
-    values: &[S::V; VECS],
-) where
-    T: Element,
-    S: Simd<T>,
-{
-    unroll!(for v in 0..VECS {
-        // SAFETY: inside the elements promised by contract.
-        unsafe {
-            if TAIL && v == VECS - 1 {
-                s.store_first(p.add(v * S::LANES), n - v * S::LANES, values[v]);
-            } else {
-                s.store(p.add(v * S::LANES), values[v]);
-            }
-        }
-    });
-}
-
-/// A store of a row that passes the caches by.
-///
-/// # Safety
-/// `p` is writable for `VECS * LANES` elements, and aligned to a vector.
-#[inline(always)]
-unsafe fn stream<T, S, const VECS: usize>(s: S, p: *mut T, values: &[S::V; VECS])
-where
-    T: Element,
-    S: Simd<T>,
-{
-    unroll!(for v in 0..VECS {
-        // SAFETY: inside the elements promised by contract.
-        unsafe { s.stream(p.add(v * S::LANES), values[v]) }
-    });
-}
-
-/// `sums = fma(d, xs, sums)`
-#[inline(always)]
-fn fma_row<T, S, const VECS: usize>(s: S, d: S::V, xs: &[S::V; VECS], sums: &mut [S::V; VECS])
-where
-    T: Element,
-    S: Simd<T>,
-{
-    unroll!(for v in 0..VECS {
-        sums[v] = s.fma(d, xs[v], sums[v]);
-    });
-}
-
-/// `g = d * xs`, then `sum = sum + g` and `sum_sq = fma(g, g, sum_sq)`
-#[inline(always)]
-fn moments_row<T, S, const VECS: usize>(
-    s: S,
-    d: S::V,
-    xs: &[S::V; VECS],
-    sum: &mut [S::V; VECS],
-    sum_sq: &mut [S::V; VECS],
-) where
-    T: Element,
-    S: Simd<T>,
-{
-    unroll!(for v in 0..VECS {
-        let g = s.mul(d, xs[v]);
-        sum[v] = s.add(sum[v], g);
-        sum_sq[v] = s.fma(g, g, sum_sq[v]);
-    });
-}
-
-/// `sums * scale`
-#[inline(always)]
-fn scale_row<T, S, const VECS: usize>(s: S, scale: T, sums: &mut [S::V; VECS])
-where
-    T: Element,
-    S: Simd<T>,
-{
-    unroll!(for v in 0..VECS {
-        sums[v] = s.mul(sums[v], s.splat(scale));
-    });
-}
-
 /// A register tile: the sums of `ROWS` rows of `VECS` vectors.
 pub(crate) type Sums<V, const ROWS: usize, const VECS: usize> = [[V; VECS]; ROWS];
 
@@ -348,10 +236,10 @@ impl<T: Element> Out<T> {
         let zero = if !CACHES && ends.negative { T::NEG_ZERO } else { T::ZERO };
         let mut sums = [[s.splat(zero); VECS]; ROWS];
         if ends.start == Start::Resume {
-            unroll!(for r in 0..ROWS {
+            for (r, row) in sums.iter_mut().enumerate() {
                 // SAFETY: by contract.
-                sums[r] = unsafe { load::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n) };
-            });
+                *row = unsafe { load::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n) };
+            }
         } else if CACHES && ends.negative {
             // Volatile, so that it stays a branch of its own, and the others' sums are known to start from +0: on Zen 5 an
             // `fma` of three registers and a store cannot be in the same cycle, unless one is known to be zero.
@@ -377,17 +265,17 @@ impl<T: Element> Out<T> {
         S: Simd<T>,
     {
         let sums = scaled(s, ends.scale, sums);
-        unroll!(for r in 0..ROWS {
+        for (r, row) in sums.iter().enumerate() {
             // SAFETY: by contract; vectors of rows that are aligned to cache lines are aligned.
             unsafe {
                 let p = self.p.add(r * self.stride);
                 if S::LANES > 1 && !TAIL && ends.past {
-                    stream(s, p, &sums[r]);
+                    stream(s, p, row);
                 } else {
-                    store::<T, S, VECS, TAIL>(s, p, n, &sums[r]);
+                    store::<T, S, VECS, TAIL>(s, p, n, row);
                 }
             }
-        });
+        }
     }
 }
 
@@ -403,9 +291,9 @@ where
     S: Simd<T>,
 {
     if let Some(scale) = scale {
-        unroll!(for r in 0..ROWS {
-            scale_row(s, scale, &mut sums[r]);
-        });
+        for row in sums.iter_mut() {
+            scale_row(s, scale, row);
+        }
     }
     sums
 }
