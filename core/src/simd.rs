@@ -34,8 +34,8 @@ pub(crate) const REDUCTION_LANES: usize = 16;
 ///
 /// # Safety
 /// An implementor promises that holding the token proves the CPU's features, that each operation has
-/// the bits of the scalar one on every lane, and that the memory operations touch exactly the
-/// elements that they name.
+/// the bits of the scalar one on every lane, that the memory operations touch exactly the
+/// elements that they name, and that a vector of zero bytes is one of `+0`.
 pub(crate) unsafe trait Simd<T: Element>: Copy {
     /// A vector of [`Self::LANES`] elements.
     type V: Copy;
@@ -58,6 +58,13 @@ pub(crate) unsafe trait Simd<T: Element>: Copy {
 
     /// `x` in every lane.
     fn splat(self, x: T) -> Self::V;
+
+    /// Vectors of `+0`. (`[s.splat(T::ZERO); N]` is a loop, and the compiler would have thousands of them to see through.)
+    #[inline(always)]
+    fn zeros<const A: usize, const B: usize, const C: usize>(self) -> [[[Self::V; C]; B]; A] {
+        // SAFETY: zero bytes are vectors of +0, by the trait's contract.
+        unsafe { core::mem::zeroed() }
+    }
 
     /// # Safety
     /// `p` is readable for `LANES` elements; no alignment is needed.
@@ -344,33 +351,21 @@ use sum_lanes;
 #[cfg(x86_simd)]
 macro_rules! sum_some {
     ($sums:ident, $sums_of_8:ident, $lanes:ident, $to:ident, $n:expr, $at:literal) => {
-        if $at + 4 < $n {
-            put($to, $at, $sums_of_8(&some($lanes, $at)));
-        } else if $at < $n {
-            put($to, $at, $sums(&some($lanes, $at)));
+        if const { $at + 4 < $n } {
+            sum_some!(@ $sums_of_8, $lanes, $to, $n, $at, 0 1 2 3 4 5 6 7);
+        } else if const { $at < $n } {
+            sum_some!(@ $sums, $lanes, $to, $n, $at, 0 1 2 3);
         }
+    };
+    // (Backends add up several at a time: those past the last are copies, computed for nothing.)
+    (@ $sums:ident, $lanes:ident, $to:ident, $n:expr, $at:literal, $($k:literal)*) => {
+        let sums = $sums(&[$($lanes[const { if $at + $k < $n { $at + $k } else { $at } }]),*]);
+        $(
+            if const { $at + $k < $n } {
+                $to[$at + $k] = sums[$k];
+            }
+        )*
     };
 }
 #[cfg(x86_simd)]
 use sum_some;
-
-/// `M` accumulators from `at` on, for backends that add up several at a time: those past the last are copies, computed
-/// for nothing.
-#[cfg(x86_simd)]
-#[inline(always)]
-fn some<V: Copy, const M: usize>(lanes: &[V], at: usize) -> [V; M] {
-    let mut some = [lanes[at]; M];
-    for (some, lanes) in some.iter_mut().zip(&lanes[at..]) {
-        *some = *lanes;
-    }
-    some
-}
-
-/// Puts as many sums as there are places from `at` on.
-#[cfg(x86_simd)]
-#[inline(always)]
-fn put<T: Copy, const M: usize>(sums: &mut [T], at: usize, some: [T; M]) {
-    for (sum, some) in sums[at..].iter_mut().zip(some) {
-        *sum = some;
-    }
-}

@@ -13,7 +13,7 @@
 
 use super::forward::{Forward, X_BYTES, fit};
 use super::plan::CACHES;
-use super::shape::Room;
+use super::shape::by_room;
 use super::tile::Sums;
 use super::unroll::unroll;
 use crate::simd::{REDUCTION_LANES, Simd};
@@ -166,7 +166,7 @@ impl<T: Element> Lanes<'_, T> {
     ) where
         S: Simd<T>,
     {
-        let mut ws = [s.splat(T::ZERO); C];
+        let [[mut ws]] = s.zeros::<1, 1, C>();
         // SAFETY: by contract.
         unsafe {
             unroll!(for c in 0..C {
@@ -190,7 +190,7 @@ impl<T: Element> Lanes<'_, T> {
     where
         S: Simd<T>,
     {
-        let mut sums = [[s.splat(T::ZERO); R]; C];
+        let [mut sums] = s.zeros::<1, C, R>();
         let mut i = l;
         while i < self.job.inputs {
             // SAFETY: by contract; i < inputs.
@@ -218,7 +218,7 @@ impl<T: Element> Lanes<'_, T> {
     where
         S: Simd<T>,
     {
-        let mut low = [[s.splat(T::ZERO); R]; C];
+        let [mut low] = s.zeros::<1, C, R>();
         let mut high = low;
         let (columns, both) = (self.job.lane_columns(l), self.job.lane_columns(l + 8));
         // SAFETY: lane l has as many columns as l + 8, or one more; by contract.
@@ -228,8 +228,11 @@ impl<T: Element> Lanes<'_, T> {
             let mut w_high = w.add(columns * C * S::LANES);
             for _ in 0..both {
                 self.products::<S, R, C>(s, x, w, &mut low);
-                self.products::<S, R, C>(s, x.map(|x| x.wrapping_add(8)), w_high, &mut high);
-                x = x.map(|x| s.opaque(x.wrapping_add(REDUCTION_LANES)));
+                let [a, b] = x;
+                let x_high = [a.wrapping_add(8), b.wrapping_add(8)];
+                self.products::<S, R, C>(s, x_high, w_high, &mut high);
+                x[0] = s.opaque(a.wrapping_add(REDUCTION_LANES));
+                x[1] = s.opaque(b.wrapping_add(REDUCTION_LANES));
                 (w, w_high) = (w.add(C * S::LANES), w_high.add(C * S::LANES));
             }
             if both < columns {
@@ -456,13 +459,20 @@ pub(crate) unsafe fn run_forward_columns<T: Element, S: Simd<T>>(
         let left = n - j;
         // SAFETY: by contract; j < outputs, for two vectors also j + LANES.
         unsafe {
-            match Room::of::<T, S>() {
-                Room::Vectors32 if left > S::LANES => job.all_columns::<S, 4, 6, WIDE>(s, rows, j),
-                Room::Vectors32 => job.all_columns::<S, 4, 6, 1>(s, rows, j),
-                Room::Vectors16 if left > S::LANES => job.all_columns::<S, 2, 3, WIDE>(s, rows, j),
-                Room::Vectors16 => job.all_columns::<S, 4, 3, 1>(s, rows, j),
-                _ => return,
-            }
+            by_room!(T, S, {
+                Vectors32 => if left > S::LANES {
+                    job.all_columns::<S, 4, 6, WIDE>(s, rows, j);
+                } else {
+                    job.all_columns::<S, 4, 6, 1>(s, rows, j);
+                },
+                Vectors16 => if left > S::LANES {
+                    job.all_columns::<S, 2, 3, WIDE>(s, rows, j);
+                } else {
+                    job.all_columns::<S, 4, 3, 1>(s, rows, j);
+                },
+                // It has no outputs side by side.
+                Emulated | Scalars32 | Software => return,
+            });
         }
     }
 }

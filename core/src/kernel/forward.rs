@@ -142,7 +142,7 @@ impl<'a, T: Element> Forward<'a, T> {
     {
         // SAFETY: by contract; i + 16 <= to in the body, and the tail touches `rest` elements.
         unsafe {
-            if R > 1 && C > 1 && to == self.inputs {
+            if const { R > 1 && C > 1 } && to == self.inputs {
                 // Those of the next tile: stores that miss hold up those behind them.
                 for r in row + R..row + 2 * R {
                     s.prefetch(self.y.wrapping_add(r * self.outputs + j));
@@ -154,35 +154,36 @@ impl<'a, T: Element> Forward<'a, T> {
                 false => (self.weight.add(j * self.inputs), self.inputs),
             };
             let w_step = if COPIED { C * REDUCTION_LANES } else { REDUCTION_LANES };
-            let mut sums = [[[s.splat(T::ZERO); G]; C]; R];
+            let mut sums = s.zeros::<R, C, G>();
             if i > 0 {
                 sums = held.read();
             }
-            if let (Some(loops), 1, 1) = (S::LOOPS, R, C) {
+            if let Some(loops) = const { if R == 1 && C == 1 { S::LOOPS } else { None } } {
                 let blocks = self.inputs / REDUCTION_LANES;
                 (loops.dot)(x, w, blocks, sums.as_mut_ptr().cast());
                 i = blocks * REDUCTION_LANES;
             }
             // Rows that no index finds from their first elements: each of three pointers finds four of `W`.
             // (Of copied rows all columns are gone through at once.)
-            let (mut x_at, mut w_at) = (x.add(i), [0, 4, 8].map(|c| w.wrapping_add(i + c * w_row)));
+            let mut x_at = x.add(i);
+            let mut w_at = [w.add(i), w.wrapping_add(i + 4 * w_row), w.wrapping_add(i + 8 * w_row)];
             while i + REDUCTION_LANES <= to {
                 // (Rows past the end of this one's are those of the next tile.)
                 let past = if i + AHEAD < self.inputs { 0 } else { (C - 1) * self.inputs };
                 for g in 0..G {
-                    let mut xs = [s.splat(T::ZERO); R];
+                    let [[mut xs]] = s.zeros::<1, 1, R>();
                     for (r, xs) in xs.iter_mut().enumerate() {
-                        let x = if C > 4 { x_at } else { x.add(i) };
+                        let x = if const { C > 4 } { x_at } else { x.add(i) };
                         *xs = s.load(x.add(r * self.inputs + g * S::LANES));
                     }
                     for c in 0..C {
                         let (w, row) = match COPIED {
                             true => (w_at[0], c),
-                            false if C > 4 => (w_at[c / 4], c % 4),
+                            false if const { C > 4 } => (w_at[c / 4], c % 4),
                             false => (w.add(i), c),
                         };
                         let w = w.add(row * w_row + g * S::LANES);
-                        if R == 1 && self.far {
+                        if const { R == 1 } && self.far {
                             s.prefetch(w.wrapping_add(AHEAD + past));
                         }
                         let ws = s.load(w);
@@ -193,7 +194,9 @@ impl<'a, T: Element> Forward<'a, T> {
                 }
                 i += REDUCTION_LANES;
                 x_at = s.opaque(x_at.wrapping_add(REDUCTION_LANES));
-                w_at = w_at.map(|w| s.opaque(w.wrapping_add(w_step)));
+                w_at[0] = s.opaque(w_at[0].wrapping_add(w_step));
+                w_at[1] = s.opaque(w_at[1].wrapping_add(w_step));
+                w_at[2] = s.opaque(w_at[2].wrapping_add(w_step));
             }
             if to < self.inputs {
                 return held.write(sums);
@@ -205,7 +208,7 @@ impl<'a, T: Element> Forward<'a, T> {
                 }
                 // Lanes without an element multiply -0 and 0, which adds nothing to any sum.
                 let n = S::LANES.min(self.inputs - at);
-                let mut xs = [s.splat(T::ZERO); R];
+                let [[mut xs]] = s.zeros::<1, 1, R>();
                 for (r, xs) in xs.iter_mut().enumerate() {
                     *xs = s.load_first(x.add(r * self.inputs + at), n, T::ZERO);
                 }
@@ -336,8 +339,8 @@ impl<'a, T: Element> Forward<'a, T> {
             }
             let mut held = MaybeUninit::<[[[[S::V; G]; C]; R]; HELD]>::uninit();
             let held = held.as_mut_ptr().cast::<[[[S::V; G]; C]; R]>();
-            let long = CACHES && !copied && C > 1 && R > 1 && n == 1 && self.inputs >= 2 * COLUMNS;
-            while long && row + 2 * R <= end {
+            let long = !copied && n == 1 && self.inputs >= 2 * COLUMNS;
+            while const { CACHES && C > 1 && R > 1 } && long && row + 2 * R <= end {
                 let tiles = HELD.min((end - row) / R);
                 let mut i = 0;
                 while i < self.inputs {
@@ -362,7 +365,7 @@ impl<'a, T: Element> Forward<'a, T> {
                 }
                 row += R;
             }
-            while R > 2 && row + 2 <= end {
+            while const { R > 2 } && row + 2 <= end {
                 self.tiles::<S, 2, C, G, false>(s, row, (j, n));
                 row += 2;
             }
@@ -468,11 +471,11 @@ impl<'a, T: Element> Forward<'a, T> {
                     self.rest::<S, G>(s, (row, end), j);
                     j = self.outputs;
                 }
-                if HALF > 1 && j + HALF <= self.outputs {
+                if const { HALF > 1 } && j + HALF <= self.outputs {
                     self.rows::<S, R, HALF, G, false>(s, (row, end), (j, 1));
                     j += HALF;
                 }
-                while C > 1 && j < self.outputs {
+                while const { C > 1 } && j < self.outputs {
                     self.rows::<S, R, 1, G, false>(s, (row, end), (j, 1));
                     j += 1;
                 }
@@ -561,15 +564,24 @@ pub(crate) unsafe fn run_forward<T: Element, S: Simd<T>>(
     let Some((job, rows)) = Forward::new(dims, x, weight, bias, from, y, memory) else { return };
     // SAFETY: the lengths of x, weight, bias and y were checked against the extents.
     unsafe {
-        match (S::REGISTERS, REDUCTION_LANES / S::LANES) {
-            // Fewer rows at once are read faster from afar.
-            (32, 1) if job.far => job.all::<S, 1, 4, 1, 1, false, false>(s, rows, first),
-            (32, 1) => job.all::<S, 3, 8, 1, 1, true, CACHES>(s, rows, first),
-            (32, 2) => job.all::<S, 3, 4, 2, 2, false, CACHES>(s, rows, first),
-            (_, 1) => job.all::<S, 3, 4, 1, 1, false, CACHES>(s, rows, first),
-            (_, 2) => job.all::<S, 2, 3, 1, 2, false, CACHES>(s, rows, first),
-            (_, 4) => job.all::<S, 1, 3, 1, 4, false, false>(s, rows, first),
-            _ => job.all::<S, 1, 1, 1, REDUCTION_LANES, false, false>(s, rows, first),
+        // (Constants, so that only what is for `S` is compiled.)
+        if const { S::REGISTERS == 32 && S::LANES == REDUCTION_LANES } {
+            if job.far {
+                // Fewer rows at once are read faster from afar.
+                job.all::<S, 1, 4, 1, 1, false, false>(s, rows, first);
+            } else {
+                job.all::<S, 3, 8, 1, 1, true, CACHES>(s, rows, first);
+            }
+        } else if const { S::REGISTERS == 32 && 2 * S::LANES == REDUCTION_LANES } {
+            job.all::<S, 3, 4, 2, 2, false, CACHES>(s, rows, first);
+        } else if const { S::LANES == REDUCTION_LANES } {
+            job.all::<S, 3, 4, 1, 1, false, CACHES>(s, rows, first);
+        } else if const { 2 * S::LANES == REDUCTION_LANES } {
+            job.all::<S, 2, 3, 1, 2, false, CACHES>(s, rows, first);
+        } else if const { 4 * S::LANES == REDUCTION_LANES } {
+            job.all::<S, 1, 3, 1, 4, false, false>(s, rows, first);
+        } else {
+            job.all::<S, 1, 1, 1, REDUCTION_LANES, false, false>(s, rows, first);
         }
     }
 }

@@ -19,7 +19,7 @@ use super::momentum::{Momentum, MomentumArrays};
 use super::rmsprop::{Rmsprop, RmspropArrays};
 use super::row::Row;
 use super::rule::Rule;
-use super::shape::{Room, Rows, TILE_VECS};
+use super::shape::{Rows, TILE_VECS, by_room};
 use super::tile::{BothSums, Source, Sums, grad_sums, moments_sums, scaled};
 use crate::optim::DecayCoeff;
 use crate::simd::Simd;
@@ -115,7 +115,8 @@ where
     R: Rule<T>,
 {
     let (row, tile) = (fused.row, VECS * S::LANES);
-    let zeros = ([[s.splat(T::ZERO); VECS]; ROWS], [[s.splat(T::ZERO); VECS]; ROWS]);
+    let [sum, sum_sq] = s.zeros::<2, ROWS, VECS>();
+    let zeros = (sum, sum_sq);
     // Gradients, each with its square behind it if that is wanted.
     let of_each = if SECOND { 2 } else { 1 };
     let mut held = MaybeUninit::<[Sums<S::V, ROWS, VECS>; 2]>::uninit();
@@ -213,7 +214,8 @@ unsafe fn direct<
     S: Simd<T>,
     R: Rule<T>,
 {
-    let zeros = ([[s.splat(T::ZERO); VECS]; ROWS], [[s.splat(T::ZERO); VECS]; ROWS]);
+    let [sum, sum_sq] = s.zeros::<2, ROWS, VECS>();
+    let zeros = (sum, sum_sq);
     // SAFETY: by contract.
     unsafe {
         let sums = fold::<T, S, ROWS, VECS, TAIL, SECOND>(s, src, n, zeros);
@@ -249,11 +251,11 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
-        if ROWS > 1 {
+        if const { ROWS > 1 } {
             c = overlapped::<T, S, R, ROWS, VECS, SECOND>(s, rule, fused);
             src = src.columns(c / tile * row.panel_stride);
         }
-        while ROWS == 1 && c + tile <= row.columns {
+        while const { ROWS == 1 } && c + tile <= row.columns {
             row.fetch_ahead::<S, 1>(s, (r + 1, c), tile);
             direct::<T, S, R, ROWS, VECS, false, SECOND>(s, rule, fused, src, (r, c), tile);
             src = src.columns(if VECS == TILE_VECS { row.panel_stride } else { tile });
@@ -291,7 +293,7 @@ unsafe fn any_tiles<T, S, R, const TALL: usize, const ROWS: usize, const SECOND:
             Rows::Tile(n) if n == TALL => {
                 tiles::<T, S, R, TALL, TILE_VECS, SECOND>(s, rule, fused, 0);
             }
-            Rows::Tile(n) if ROWS < TALL && n == ROWS => {
+            Rows::Tile(n) if const { ROWS < TALL } && n == ROWS => {
                 tiles::<T, S, R, ROWS, TILE_VECS, SECOND>(s, rule, fused, 0);
             }
             rows => {
@@ -316,14 +318,20 @@ unsafe fn any_tiles<T, S, R, const TALL: usize, const ROWS: usize, const SECOND:
 unsafe fn any_row<T: Element, S: Simd<T>, R: Rule<T>>(s: S, rule: R, fused: &FusedRow<'_, T>) {
     // SAFETY: by contract.
     unsafe {
-        match (Room::of::<T, S>(), R::SECOND && fused.second) {
-            (Room::Vectors32, false) => any_tiles::<T, S, R, 12, 6, false>(s, rule, fused),
-            (Room::Vectors16, false) => any_tiles::<T, S, R, 6, 6, false>(s, rule, fused),
-            (Room::Vectors32, true) => any_tiles::<T, S, R, 6, 6, true>(s, rule, fused),
-            (Room::Vectors16, true) => any_tiles::<T, S, R, 3, 3, true>(s, rule, fused),
+        by_room!(T, S, {
+            Vectors32 => if const { R::SECOND } && fused.second {
+                any_tiles::<T, S, R, 6, 6, true>(s, rule, fused);
+            } else {
+                any_tiles::<T, S, R, 12, 6, false>(s, rule, fused);
+            },
+            Vectors16 => if const { R::SECOND } && fused.second {
+                any_tiles::<T, S, R, 3, 3, true>(s, rule, fused);
+            } else {
+                any_tiles::<T, S, R, 6, 6, false>(s, rule, fused);
+            },
             // The step does not come here without registers full of vectors.
-            (Room::Emulated | Room::Scalars32 | Room::Software, _) => {}
-        }
+            Emulated | Scalars32 | Software => {},
+        });
     }
 }
 

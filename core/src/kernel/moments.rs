@@ -153,7 +153,7 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
 
     fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows {
         match way {
-            Way::Few => Rows::Few(left),
+            Way::Few => shape.few_rows(left),
             Way::Narrow => Rows::Narrow(left),
             Way::Tiles | Way::Packed if self.far => shape.far_rows(src.depth(), left),
             Way::Tiles | Way::Packed => shape.grad_rows(left),
@@ -214,7 +214,7 @@ impl<T: Element, const SEQUENCE: bool> RowKernel<T> for MomentsKernel<T, SEQUENC
         match (SEQUENCE, way) {
             (true, Way::Few) => Rows::Single(left),
             (true, _) => shape.sequence_rows(src, way == Way::Packed, left),
-            (false, Way::Few) => Rows::Few(left),
+            (false, Way::Few) => shape.few_rows(left),
             (false, Way::Narrow) => Rows::Narrow(left),
             (false, Way::Tiles | Way::Packed) => shape.moments_rows(left),
         }

@@ -4,7 +4,7 @@
 //! there are, up to six, and a single vector, masked; there is nothing around them to find out.
 
 use super::row::{GradTile, MomentsTile, Row, Tile};
-use super::shape::Room;
+use super::shape::by_room;
 use super::tile::Source;
 use crate::Element;
 use crate::simd::Simd;
@@ -41,13 +41,15 @@ pub(crate) unsafe fn moments_narrow<T: Element, S: Simd<T>>(s: S, row: &Row<T>) 
 unsafe fn rows<T: Element, S: Simd<T>, K: Tile<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
-        match Room::of::<T, S>() {
-            Room::Vectors32 | Room::Vectors16 if K::APART && row.src.dy_row != 1 => {
-                tiles::<T, S, K, false>(s, row)
-            }
-            Room::Vectors32 | Room::Vectors16 => tiles::<T, S, K, true>(s, row),
-            _ => {} // where rows are walked one by one; the sweep does not come here
-        }
+        by_room!(T, S, {
+            Vectors32 | Vectors16 => if const { K::APART } && row.src.dy_row != 1 {
+                tiles::<T, S, K, false>(s, row);
+            } else {
+                tiles::<T, S, K, true>(s, row);
+            },
+            // Where rows are walked one by one; the sweep does not come here.
+            Emulated | Scalars32 | Software => {},
+        });
     }
 }
 

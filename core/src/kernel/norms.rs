@@ -158,7 +158,7 @@ impl<T: Element> Columns<T> {
     where
         S: Simd<T>,
     {
-        let mut g = [[s.splat(T::ZERO); G]; WIDE];
+        let [mut g] = s.zeros::<1, WIDE, G>();
         for t in 0..self.steps {
             // SAFETY: the columns are inside row t; so is element t of dy.
             unsafe {
@@ -237,7 +237,7 @@ unsafe fn groups<T: Element, S: Simd<T>, const N: usize, const G: usize>(
 ) -> usize {
     let Dims { outputs, inputs, .. } = batch.dims;
     for norms in norms.chunks_exact_mut(N) {
-        let zeros = [[s.splat(T::ZERO); G]; N];
+        let [zeros] = s.zeros::<1, N, G>();
         // SAFETY: examples done .. done + N are inside x and dy.
         let (dy, x) = unsafe {
             let (dy, x) =
@@ -290,7 +290,7 @@ unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
         let weight = example_weight(batch, b);
         let x = batch.x.as_ptr().wrapping_add(b * dims.steps * dims.inputs);
         let dy = batch.dy.as_ptr().wrapping_add(b * dims.steps * dims.outputs);
-        let mut lanes = [s.splat(T::ZERO); G];
+        let [[mut lanes]] = s.zeros::<1, 1, G>();
         // SAFETY: example b is inside x and dy.
         let square = unsafe {
             if dims.steps == 1 {
@@ -347,7 +347,7 @@ unsafe fn bias_norms<T: Element, S: Simd<T>, const G: usize>(
             weight: example_weight(batch, b),
             steps: dims.steps,
         };
-        let mut lanes = [s.splat(T::ZERO); G];
+        let [[mut lanes]] = s.zeros::<1, 1, G>();
         // SAFETY: example b is inside dy.
         unsafe { columns.square_all(s, dims.used_outputs(), &mut lanes) }
         let square = s.sum_lanes(&[[lanes]])[0][0];

@@ -6,7 +6,7 @@
 
 use super::plan::{CACHES, FAR, LINE, SMALL, wide};
 use super::sequence::sequence_tile;
-use super::shape::{LOW, PAIRED, Room, Rows, SLIM, TILE_VECS};
+use super::shape::{LOW, PAIRED, Rows, SLIM, TILE_VECS, by_room};
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
 use crate::{Element, Isa, Start};
@@ -97,7 +97,7 @@ where
 /// # Safety
 /// `src` is readable and the outputs of the row are writable for all its tiles from `r` on.
 #[inline(always)]
-pub(super) unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
+unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
     s: S,
     row: &Row<T>,
     mut src: Source<T>,
@@ -111,14 +111,14 @@ pub(super) unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, con
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
-        if (ROWS <= LOW || K::WIDE) && VECS == TILE_VECS && row.panel_stride == panel {
+        if const { (ROWS <= LOW || K::WIDE) && VECS == TILE_VECS } && row.panel_stride == panel {
             // Panels lie side by side: a few rows are wide instead, for more sums at a time. (A vector of a whole
             // line of the cache takes as long to load as two products.)
-            let narrow = S::LANES * size_of::<T>() < LINE && S::REGISTERS > 8;
-            if ROWS == 1 && K::WIDE && narrow {
+            if const { ROWS == 1 && K::WIDE && S::LANES * size_of::<T>() < LINE && S::REGISTERS > 8 }
+            {
                 c = wide_tiles::<T, S, K, ROWS, 8, WEIGHTED>(s, row, src, (r, c));
             }
-            if ROWS == 1 || ROWS * 4 + 4 < S::REGISTERS {
+            if const { ROWS == 1 || ROWS * 4 + 4 < S::REGISTERS } {
                 c = wide_tiles::<T, S, K, ROWS, 4, WEIGHTED>(s, row, src, (r, c));
             }
             src = src.columns(c);
@@ -134,12 +134,12 @@ pub(super) unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, con
         if c < row.columns {
             row.fetch_ahead::<S, ROWS>(s, (r, c), row.columns - c);
         }
-        while VECS > 1 && c + S::LANES <= row.columns {
+        while const { VECS > 1 } && c + S::LANES <= row.columns {
             K::tile::<S, ROWS, 1, false, WEIGHTED>(s, src, S::LANES, row, (r, c));
             src = src.columns(S::LANES);
             c += S::LANES;
         }
-        if S::LANES > 1 && c < row.columns {
+        if const { S::LANES > 1 } && c < row.columns {
             K::tile::<S, ROWS, 1, true, WEIGHTED>(s, src, row.columns - c, row, (r, c));
         }
     }
@@ -149,7 +149,8 @@ pub(super) unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, con
 /// lie side by side, which saves the instructions that find them.
 ///
 /// # Safety
-/// `src` of the row is readable and its outputs are writable for all its tiles.
+/// `src` of the row is readable and its outputs are writable for all its tiles; elements of `dy` lie side by side if
+/// there are weights.
 #[inline(always)]
 unsafe fn tiles<
     T,
@@ -169,7 +170,8 @@ unsafe fn tiles<
 {
     for r in 0..if ROWS == 1 { row.rows.count() } else { 1 } {
         let mut src = row.src.row(r);
-        if UNIT {
+        // (Where vectors are multiplied with weights, `dy` is that of a batch.)
+        if const { UNIT || WEIGHTED && S::LANES > 1 } {
             src.dy_row = 1;
         }
         // SAFETY: by contract.
@@ -264,7 +266,8 @@ impl<T: Element> Row<T> {
         (r, c): (usize, usize),
         n: usize,
     ) {
-        for array in self.ahead {
+        for k in 0..self.ahead.len() {
+            let array = self.ahead[k];
             if array.is_null() {
                 break;
             }
@@ -290,20 +293,23 @@ pub(super) fn fetch_lines<T: Element, S: Simd<T>>(s: S, p: *const T, n: usize) {
 /// # Safety
 /// As [`tiles`].
 #[inline(always)]
-pub(super) unsafe fn of_rows<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>)
+unsafe fn of_rows<T, S, K, const ROWS: usize, const VECS: usize>(s: S, row: &Row<T>)
 where
     T: Element,
     S: Simd<T>,
     K: Tile<T>,
 {
-    let plain = row.src.weights.is_null() && S::LOOPS.is_none();
-    let unit = S::LANES > 1 && ROWS > 1 && (!K::APART || row.src.dy_row == 1);
+    let weighted = const { S::LOOPS.is_some() } || !row.src.weights.is_null();
     // SAFETY: by contract.
     unsafe {
-        match (plain, unit) {
-            (true, true) => tiles::<T, S, K, ROWS, VECS, false, true>(s, row),
-            (true, false) => tiles::<T, S, K, ROWS, VECS, false, false>(s, row),
-            (false, _) => tiles::<T, S, K, ROWS, VECS, true, false>(s, row),
+        if weighted {
+            tiles::<T, S, K, ROWS, VECS, true, false>(s, row);
+        } else if const { S::LANES == 1 || ROWS == 1 } {
+            tiles::<T, S, K, ROWS, VECS, false, false>(s, row);
+        } else if const { !K::APART } || row.src.dy_row == 1 {
+            tiles::<T, S, K, ROWS, VECS, false, true>(s, row);
+        } else {
+            tiles::<T, S, K, ROWS, VECS, false, false>(s, row);
         }
     }
 }
@@ -332,11 +338,17 @@ unsafe fn any_tiles<
     // SAFETY: by contract.
     unsafe {
         match row.rows {
-            Rows::Tile(n) if TALL > 1 && n == TALL => of_rows::<T, S, K, TALL, VECS>(s, row),
-            Rows::Tile(n) if ROWS < TALL && n == ROWS => of_rows::<T, S, K, ROWS, VECS>(s, row),
-            Rows::Tile(n) if REST > 1 && n == REST => of_rows::<T, S, K, REST, VECS>(s, row),
-            Rows::Tile(3) if REST > LOW => of_rows::<T, S, K, 3, VECS>(s, row),
-            Rows::Tile(2) if REST > LOW => of_rows::<T, S, K, 2, VECS>(s, row),
+            Rows::Tile(n) if const { TALL > 1 } && n == TALL => {
+                of_rows::<T, S, K, TALL, VECS>(s, row)
+            }
+            Rows::Tile(n) if const { ROWS < TALL } && n == ROWS => {
+                of_rows::<T, S, K, ROWS, VECS>(s, row)
+            }
+            Rows::Tile(n) if const { REST > 1 } && n == REST => {
+                of_rows::<T, S, K, REST, VECS>(s, row)
+            }
+            Rows::Tile(3) if const { REST > LOW } => of_rows::<T, S, K, 3, VECS>(s, row),
+            Rows::Tile(2) if const { REST > LOW } => of_rows::<T, S, K, 2, VECS>(s, row),
             _ => of_rows::<T, S, K, 1, VECS>(s, row),
         }
     }
@@ -399,7 +411,7 @@ impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
         // SAFETY: by contract.
         unsafe {
             let (out, out_sq) = (row.out.at(r, c), row.out_sq.at(r, c));
-            if SEQUENCE && ROWS == SLIM && VECS == TILE_VECS {
+            if const { SEQUENCE && ROWS == SLIM && VECS == TILE_VECS } {
                 for v in 0..VECS {
                     let c = v * S::LANES;
                     let (src, n) = (src.columns(c), S::LANES);
@@ -425,14 +437,14 @@ impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
 pub(crate) unsafe fn grad_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
-        match Room::of::<T, S>() {
-            Room::Vectors32 => any_tiles::<T, S, GradTile, 12, 6, 4, 2>(s, row),
-            Room::Vectors16 => any_tiles::<T, S, GradTile, 6, 6, 4, 2>(s, row),
-            Room::Emulated => any_tiles::<T, S, GradTile, 1, 1, 1, 2>(s, row),
-            Room::Scalars32 => any_tiles::<T, S, GradTile, 2, 2, 1, 4>(s, row),
-            Room::Software => any_tiles::<T, S, GradTile, 1, 1, 1, 1>(s, row),
-        }
-        if S::LANES > 1 && row.ends.past {
+        by_room!(T, S, {
+            Vectors32 => any_tiles::<T, S, GradTile, 12, 6, 4, 2>(s, row),
+            Vectors16 => any_tiles::<T, S, GradTile, 6, 6, 4, 2>(s, row),
+            Emulated => any_tiles::<T, S, GradTile, 1, 1, 1, 2>(s, row),
+            Scalars32 => any_tiles::<T, S, GradTile, 2, 2, 1, 4>(s, row),
+            Software => any_tiles::<T, S, GradTile, 1, 1, 1, 1>(s, row),
+        });
+        if const { S::LANES > 1 } && row.ends.past {
             s.fence();
         }
     }
@@ -446,13 +458,13 @@ pub(crate) unsafe fn grad_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
 pub(crate) unsafe fn moments_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
-        match Room::of::<T, S>() {
-            Room::Vectors32 => any_tiles::<T, S, MomentsTile<false>, 6, 6, 1, 2>(s, row),
-            Room::Vectors16 => any_tiles::<T, S, MomentsTile<false>, 3, 3, 1, 2>(s, row),
-            Room::Emulated => any_tiles::<T, S, MomentsTile<false>, 1, 1, 1, 2>(s, row),
-            Room::Scalars32 => any_tiles::<T, S, MomentsTile<false>, 2, 2, 1, 4>(s, row),
-            Room::Software => any_tiles::<T, S, MomentsTile<false>, 1, 1, 1, 1>(s, row),
-        }
+        by_room!(T, S, {
+            Vectors32 => any_tiles::<T, S, MomentsTile<false>, 6, 6, 1, 2>(s, row),
+            Vectors16 => any_tiles::<T, S, MomentsTile<false>, 3, 3, 1, 2>(s, row),
+            Emulated => any_tiles::<T, S, MomentsTile<false>, 1, 1, 1, 2>(s, row),
+            Scalars32 => any_tiles::<T, S, MomentsTile<false>, 2, 2, 1, 4>(s, row),
+            Software => any_tiles::<T, S, MomentsTile<false>, 1, 1, 1, 1>(s, row),
+        });
     }
 }
 
@@ -464,15 +476,15 @@ pub(crate) unsafe fn moments_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
 pub(crate) unsafe fn sequence_row<T: Element, S: Simd<T>>(s: S, row: &Row<T>) {
     // SAFETY: by contract.
     unsafe {
-        match Room::of::<T, S>() {
-            Room::Vectors32 if row.rows == Rows::Tile(PAIRED) => {
-                of_rows::<T, S, MomentsTile<true>, PAIRED, 2>(s, row)
-            }
-            Room::Vectors32 => any_tiles::<T, S, MomentsTile<true>, 12, SLIM, 4, 2>(s, row),
-            Room::Vectors16 => any_tiles::<T, S, MomentsTile<true>, 6, 6, 4, 2>(s, row),
-            Room::Emulated => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 2>(s, row),
-            Room::Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 2, 1, 4>(s, row),
-            Room::Software => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 1>(s, row),
-        }
+        by_room!(T, S, {
+            Vectors32 => match row.rows {
+                Rows::Tile(PAIRED) => of_rows::<T, S, MomentsTile<true>, PAIRED, 2>(s, row),
+                _ => any_tiles::<T, S, MomentsTile<true>, 12, SLIM, 4, 2>(s, row),
+            },
+            Vectors16 => any_tiles::<T, S, MomentsTile<true>, 6, 6, 4, 2>(s, row),
+            Emulated => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 2>(s, row),
+            Scalars32 => any_tiles::<T, S, MomentsTile<true>, 2, 2, 1, 4>(s, row),
+            Software => any_tiles::<T, S, MomentsTile<true>, 1, 1, 1, 1>(s, row),
+        });
     }
 }

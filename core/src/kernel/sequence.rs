@@ -11,7 +11,6 @@
 //! sums *wait* in memory meanwhile. What takes time then are their loads and stores, of as many vectors at once: half of
 //! them are left where a tile of half the rows holds `g` of two examples. It reads `x` twice as often for it.
 
-use core::array::from_fn;
 use core::mem::MaybeUninit;
 
 use super::shape::{PAIRED, Room};
@@ -42,7 +41,7 @@ where
     T: Element,
     S: Simd<T>,
 {
-    let mut g = [[[s.splat(T::ZERO); VECS]; ROWS]; N];
+    let mut g = s.zeros::<N, ROWS, VECS>();
     // SAFETY: by contract; the loops stay inside examples, steps, rows and columns.
     unsafe {
         let mut at = [src; N];
@@ -52,7 +51,7 @@ where
             at[e] = src.examples(e, 1);
         }
         for t in 0..src.steps {
-            if N == 1 && S::LOOPS.is_some() && t == 1 {
+            if const { N == 1 && S::LOOPS.is_some() } && t == 1 {
                 // From here on it is the loop of `grad`.
                 let rest = Source { steps: src.steps - 1, ..at[0] };
                 let (loops, sq) = (S::LOOPS.map(|loops| loops.grad), core::ptr::null_mut());
@@ -111,9 +110,10 @@ unsafe fn add<
         for v in 0..VECS {
             // SAFETY: by contract.
             unsafe {
-                let at = [out, out_sq].map(|out| out.at(r, v * S::LANES).p);
+                let at = [out.at(r, v * S::LANES).p, out_sq.at(r, v * S::LANES).p];
                 let wait = &raw mut (**waiting)[r][v];
-                let [mut sum, mut sum_sq] = if FIRST { at.map(|p| s.load(p)) } else { *wait };
+                let [mut sum, mut sum_sq] =
+                    if FIRST { [s.load(at[0]), s.load(at[1])] } else { *wait };
                 for g in &g {
                     sum = s.add(sum, g[r][v]);
                     sum_sq = s.fma(g[r][v], g[r][v], sum_sq);
@@ -160,11 +160,24 @@ unsafe fn few_examples<T, S, const ROWS: usize, const VECS: usize, const WEIGHTE
         }
         if ends.scale.is_some() {
             for out in outs {
-                let sums = from_fn(|r| load::<T, S, VECS, false>(s, out.at(r, 0).p, n));
+                let [mut sums] = s.zeros::<1, ROWS, VECS>();
+                for (r, row) in sums.iter_mut().enumerate() {
+                    *row = load::<T, S, VECS, false>(s, out.at(r, 0).p, n);
+                }
                 out.finish::<S, ROWS, VECS, false>(s, n, ends, sums);
             }
         }
     }
+}
+
+/// Whether registers hold `g` alone, so that both sums wait.
+const fn waits<T: Element, S: Simd<T>>(rows: usize, vecs: usize) -> bool {
+    S::LANES > 1 && 3 * rows * vecs + vecs >= S::REGISTERS
+}
+
+/// Whether it holds that of two examples.
+const fn pairs<T: Element, S: Simd<T>>(rows: usize, vecs: usize) -> bool {
+    rows == PAIRED && waits::<T, S>(rows, vecs) && 2 * rows * vecs + vecs < S::REGISTERS
 }
 
 /// Up to so many examples of tall tiles go by [`few_examples`].
@@ -197,30 +210,30 @@ pub(crate) unsafe fn sequence_tile<
     // SAFETY: by contract; example b is one of the batch.
     unsafe {
         let few = (1..=FEW_EXAMPLES).contains(&src.batch) && ends.start == Start::Resume;
-        if S::LANES > 1 && !TAIL && Room::of::<T, S>().is_tall(ROWS) && few {
+        if const { S::LANES > 1 && !TAIL && Room::of::<T, S>().is_tall(ROWS) } && few {
             return few_examples::<T, S, ROWS, VECS, WEIGHTED>(s, src, n, ends, [out, out_sq]);
         }
         let mut sum = out.start::<S, ROWS, VECS, TAIL>(s, n, ends);
         let mut sum_sq = out_sq.start::<S, ROWS, VECS, TAIL>(s, n, ends);
-        let waits = S::LANES > 1 && 3 * ROWS * VECS + VECS >= S::REGISTERS;
-        let pairs = waits && ROWS == PAIRED && 2 * ROWS * VECS + VECS < S::REGISTERS;
         let mut waiting = MaybeUninit::<Waiting<S::V, ROWS, VECS>>::uninit();
         let to = &mut waiting.as_mut_ptr();
         let outs = [out, out_sq];
-        for r in 0..if waits { ROWS } else { 0 } {
-            for v in 0..VECS {
-                (**to)[r][v] = [sum[r][v], sum_sq[r][v]];
+        if const { waits::<T, S>(ROWS, VECS) } {
+            for r in 0..ROWS {
+                for v in 0..VECS {
+                    (**to)[r][v] = [sum[r][v], sum_sq[r][v]];
+                }
             }
         }
         let mut b = 0;
-        while pairs && b + 2 <= src.batch {
+        while const { pairs::<T, S>(ROWS, VECS) } && b + 2 <= src.batch {
             let g = examples::<T, S, 2, ROWS, VECS, TAIL, WEIGHTED>(s, src.examples(b, 2), n);
             add::<T, S, 2, ROWS, VECS, false, false>(s, to, g, outs);
             b += 2;
         }
         while b < src.batch {
             let g = examples::<T, S, 1, ROWS, VECS, TAIL, WEIGHTED>(s, src.examples(b, 1), n);
-            if waits {
+            if const { waits::<T, S>(ROWS, VECS) } {
                 add::<T, S, 1, ROWS, VECS, false, false>(s, to, g, outs);
             } else {
                 for r in 0..ROWS {
@@ -234,9 +247,11 @@ pub(crate) unsafe fn sequence_tile<
             b += 1;
         }
         let waiting: *mut Waiting<S::V, ROWS, VECS> = s.opaque(to.cast()).cast_mut().cast();
-        for r in 0..if waits { ROWS } else { 0 } {
-            for v in 0..VECS {
-                [sum[r][v], sum_sq[r][v]] = (*waiting)[r][v];
+        if const { waits::<T, S>(ROWS, VECS) } {
+            for r in 0..ROWS {
+                for v in 0..VECS {
+                    [sum[r][v], sum_sq[r][v]] = (*waiting)[r][v];
+                }
             }
         }
         out.finish::<S, ROWS, VECS, TAIL>(s, n, ends, sum);

@@ -117,6 +117,11 @@ impl Shape {
         self.registers > 1
     }
 
+    /// Rows of a few `(b, t)`.
+    pub(crate) fn few_rows(&self, left: usize) -> Rows {
+        if self.holds_sums() { Rows::Few(left) } else { Rows::Single(left) }
+    }
+
     /// Rows of `grad`, with so many left.
     pub(crate) fn grad_rows(&self, left: usize) -> Rows {
         self.rows_up_to(self.grad[0], left)
@@ -191,6 +196,23 @@ impl Shape {
         }
     }
 }
+
+/// `by_room!(T, S, { Room => what is done, .. })`: `match Room::of::<T, S>()`, of which only the arm that holds is compiled.
+macro_rules! by_room {
+    ($T:ident, $S:ident, { $($room:ident $(| $more:ident)* => $what:expr,)* }) => {{
+        use $crate::kernel::shape::Room;
+        // All rooms have an arm.
+        const _: fn(Room) = |room| match room {
+            $(Room::$room $(| Room::$more)* => {})*
+        };
+        $(
+            if const { matches!(Room::of::<$T, $S>(), Room::$room $(| Room::$more)*) } {
+                $what
+            }
+        )*
+    }};
+}
+pub(super) use by_room;
 
 /// What there is room for in registers. [`shape`], the functions of [`super::row`] and [`super::fused`] say
 /// the sizes of tiles for each.

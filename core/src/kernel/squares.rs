@@ -117,7 +117,7 @@ unsafe fn add_squares<T: Element, S: Simd<T>, const G: usize>(
     row: &Row<T>,
     lanes: &mut [T; REDUCTION_LANES],
 ) -> T {
-    let mut sums = [[s.splat(T::ZERO); G]];
+    let [mut sums] = s.zeros::<1, 1, G>();
     // SAFETY: by contract; G vectors are 16 lanes.
     unsafe {
         for v in 0..G {

@@ -309,7 +309,7 @@ where
         let (depth, long) = (src.depth(), self.stride >= short::<SECOND>(shape));
         match (SECOND, SEQUENCE) {
             _ if self.fused => shape.fused_rows(SECOND, depth, self.beyond, left),
-            (_, false) if few => Rows::Few(1),
+            (_, false) if few => shape.few_rows(1),
             (false, _) | (_, false) if way == Way::Narrow => Rows::Narrow(left),
             (true, _) if few || depth <= SHALLOW && long => Rows::Single(1),
             (false, _) => shape.grad_rows(left),

@@ -16,7 +16,7 @@
 use super::plan::{CACHES, LATE, LINE};
 use super::shape::Room;
 use super::unroll::unroll;
-use super::vectors::{fma_row, load, moments_row, scale_row, store, stream};
+use super::vectors::{fma_row, load, moments_row, scale_row, splat_row, store, stream};
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Fold, Start};
 
@@ -79,7 +79,7 @@ impl<T: Element> Source<T> {
         x: *const T,
         dy: *const T,
     ) {
-        if !Room::of::<T, S>().is_tall(ROWS) {
+        if const { !Room::of::<T, S>().is_tall(ROWS) } {
             return;
         }
         if self.late {
@@ -232,20 +232,25 @@ impl<T: Element> Out<T> {
     where
         S: Simd<T>,
     {
-        // (One choice is the shortest where nothing is stored beside products.)
-        let zero = if !CACHES && ends.negative { T::NEG_ZERO } else { T::ZERO };
-        let mut sums = [[s.splat(zero); VECS]; ROWS];
+        let [mut sums] = s.zeros();
+        if !CACHES {
+            // (One choice is the shortest where nothing is stored beside products.)
+            let zero = if ends.negative { T::NEG_ZERO } else { T::ZERO };
+            sums = [[s.splat(zero); VECS]; ROWS];
+        }
         if ends.start == Start::Resume {
-            for (r, row) in sums.iter_mut().enumerate() {
+            unroll!(for (r, row) in sums: ROWS {
                 // SAFETY: by contract.
                 *row = unsafe { load::<T, S, VECS, TAIL>(s, self.p.add(r * self.stride), n) };
-            }
+            });
         } else if CACHES && ends.negative {
             // Volatile, so that it stays a branch of its own, and the others' sums are known to start from +0: on Zen 5 an
             // `fma` of three registers and a store cannot be in the same cycle, unless one is known to be zero.
             // SAFETY: a constant.
             let zero = unsafe { core::ptr::read_volatile(&T::NEG_ZERO) };
-            sums = [[s.splat(zero); VECS]; ROWS];
+            unroll!(for (_r, row) in sums: ROWS {
+                *row = splat_row(s, zero);
+            });
         }
         sums
     }
@@ -264,18 +269,18 @@ impl<T: Element> Out<T> {
     ) where
         S: Simd<T>,
     {
-        let sums = scaled(s, ends.scale, sums);
-        for (r, row) in sums.iter().enumerate() {
+        let mut sums = scaled(s, ends.scale, sums);
+        unroll!(for (r, row) in sums: ROWS {
             // SAFETY: by contract; vectors of rows that are aligned to cache lines are aligned.
             unsafe {
                 let p = self.p.add(r * self.stride);
-                if S::LANES > 1 && !TAIL && ends.past {
+                if const { S::LANES > 1 && !TAIL } && ends.past {
                     stream(s, p, row);
                 } else {
                     store::<T, S, VECS, TAIL>(s, p, n, row);
                 }
             }
-        }
+        });
     }
 }
 
@@ -291,9 +296,9 @@ where
     S: Simd<T>,
 {
     if let Some(scale) = scale {
-        for row in sums.iter_mut() {
+        unroll!(for (_r, row) in sums: ROWS {
             scale_row(s, scale, row);
-        }
+        });
     }
     sums
 }
@@ -401,21 +406,67 @@ where
 {
     // SAFETY: by contract; the loops stay inside batch, steps, rows and columns.
     unsafe {
-        let (mut x, mut dy) = (src.x, src.dy);
-        let loops = S::LOOPS.map(|loops| loops.grad);
-        let nowhere = core::ptr::null_mut();
-        let done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, nowhere);
-        // Rows that are not side by side are found from three pointers, four from each.
-        let mut rows = [dy, dy.wrapping_add(4 * src.dy_row), dy.wrapping_add(8 * src.dy_row)];
-        // Without weights it is all one loop.
-        let (outer, inner) = if WEIGHTED { (src.batch, src.steps) } else { (1, src.depth()) };
-        for b in 0..if done { 0 } else { outer } {
-            let weight = src.weight::<S, WEIGHTED>(b);
-            for _ in 0..inner {
+        if const { S::LOOPS.is_some() } {
+            let (loops, nowhere) = (S::LOOPS.map(|loops| loops.grad), core::ptr::null_mut());
+            if run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, nowhere) {
+                return sum;
+            }
+        }
+        let mut at = GradAt::of(&src);
+        if WEIGHTED {
+            for b in 0..src.batch {
+                let weight = src.weight::<S, WEIGHTED>(b);
+                at.go::<S, ROWS, VECS, TAIL, WEIGHTED>(s, &src, n, src.steps, weight, &mut sum);
+            }
+        } else {
+            // It is all one loop.
+            at.go::<S, ROWS, VECS, TAIL, WEIGHTED>(s, &src, n, src.depth(), T::ONE, &mut sum);
+        }
+        sum
+    }
+}
+
+/// Where the product is.
+struct GradAt<T> {
+    x: *const T,
+    dy: *const T,
+    /// `dy` of rows that are not side by side: they are found from three pointers, four from each.
+    rows: [*const T; 3],
+}
+
+impl<T: Element> GradAt<T> {
+    /// At the first `(b, t)`.
+    #[inline(always)]
+    fn of(src: &Source<T>) -> Self {
+        let (x, dy) = (src.x, src.dy);
+        let rows = [dy, dy.wrapping_add(4 * src.dy_row), dy.wrapping_add(8 * src.dy_row)];
+        GradAt { x, dy, rows }
+    }
+
+    /// Goes on by some steps, all with this weight.
+    ///
+    /// # Safety
+    /// As [`grad_tile`], of `src`; so many steps are left.
+    #[inline(always)]
+    unsafe fn go<S, const ROWS: usize, const VECS: usize, const TAIL: bool, const WEIGHTED: bool>(
+        &mut self,
+        s: S,
+        src: &Source<T>,
+        n: usize,
+        steps: usize,
+        weight: T,
+        sum: &mut Sums<S::V, ROWS, VECS>,
+    ) where
+        S: Simd<T>,
+    {
+        let GradAt { mut x, mut dy, mut rows } = *self;
+        // SAFETY: by contract; the loop stays inside steps, rows and columns.
+        unsafe {
+            for _ in 0..steps {
                 let xs = load::<T, S, VECS, TAIL>(s, x, n);
                 src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
                 unroll!(for r in 0..ROWS {
-                    let d = if S::LANES == 1 || src.dy_row == 1 {
+                    let d = if const { S::LANES == 1 || ROWS == 1 } || src.dy_row == 1 {
                         src.dy::<S, WEIGHTED>(s, dy, r, weight)
                     } else {
                         src.dy::<S, WEIGHTED>(s, rows[r / 4], r % 4, weight)
@@ -423,12 +474,12 @@ where
                     fma_row(s, d, &xs, &mut sum[r]);
                 });
                 (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
-                for p in rows.iter_mut() {
-                    *p = s.opaque(p.wrapping_add(src.dy_stride));
-                }
+                rows[0] = s.opaque(rows[0].wrapping_add(src.dy_stride));
+                rows[1] = s.opaque(rows[1].wrapping_add(src.dy_stride));
+                rows[2] = s.opaque(rows[2].wrapping_add(src.dy_stride));
             }
         }
-        sum
+        *self = GradAt { x, dy, rows };
     }
 }
 
@@ -492,13 +543,15 @@ where
     // SAFETY: by contract; the loops stay inside batch, rows and columns.
     unsafe {
         let (mut x, mut dy) = (src.x, src.dy);
-        let loops = S::LOOPS.map(|loops| loops.moments);
-        let sq = sum_sq.as_mut_ptr().cast();
-        let done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, sq);
+        let mut done = false;
+        if const { S::LOOPS.is_some() } {
+            let (loops, sq) = (S::LOOPS.map(|loops| loops.moments), sum_sq.as_mut_ptr().cast());
+            done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, sq);
+        }
         for b in 0..if done { 0 } else { src.batch } {
             let weight = src.weight::<S, WEIGHTED>(b);
             let xs = load::<T, S, VECS, TAIL>(s, x, n);
-            if ROWS > 1 && src.late {
+            if const { ROWS > 1 } && src.late {
                 src.fetch_late::<S, ROWS, VECS>(s, x, dy);
             }
             unroll!(for r in 0..ROWS {

@@ -18,7 +18,7 @@ where
     T: Element,
     S: Simd<T>,
 {
-    let mut out = [s.splat(T::ZERO); VECS];
+    let [[mut out]] = s.zeros();
     unroll!(for v in 0..VECS {
         // SAFETY: inside the elements promised by contract.
         out[v] = unsafe {
@@ -28,6 +28,20 @@ where
                 s.load(p.add(v * S::LANES))
             }
         };
+    });
+    out
+}
+
+/// `x` in all lanes.
+#[inline(always)]
+pub(super) fn splat_row<T, S, const VECS: usize>(s: S, x: T) -> [S::V; VECS]
+where
+    T: Element,
+    S: Simd<T>,
+{
+    let [[mut out]] = s.zeros();
+    unroll!(for v in 0..VECS {
+        out[v] = s.splat(x);
     });
     out
 }

@@ -1,6 +1,6 @@
 //! AVX2 and FMA: 256-bit vectors, 16 registers.
 
-use super::{Simd, hold, opaque, put, some, sum_lanes, sum_some, sums_by_fours, transpose};
+use super::{Simd, hold, opaque, sum_lanes, sum_some, sums_by_fours, transpose};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -72,14 +72,9 @@ unsafe fn sums_f32<const G: usize>(lanes: &[[__m256; G]; 4]) -> [f32; 4] {
 unsafe fn sums_f64<const G: usize>(lanes: &[[__m256d; G]; 4]) -> [f64; 4] {
     // SAFETY: by contract.
     unsafe {
-        let mut quarters = [_mm256_setzero_pd(); 4];
-        for (quarter, lanes) in quarters.iter_mut().zip(lanes) {
-            // 16 to 8 to 4 lanes
-            let (low, high) =
-                (_mm256_add_pd(lanes[0], lanes[2]), _mm256_add_pd(lanes[1], lanes[3]));
-            *quarter = _mm256_add_pd(low, high);
-        }
-        let [a, b, c, d] = quarters;
+        // 16 to 8 to 4 lanes
+        let [a, b] = [add_quarters_f64(&lanes[0]), add_quarters_f64(&lanes[1])];
+        let [c, d] = [add_quarters_f64(&lanes[2]), add_quarters_f64(&lanes[3])];
         // 4 to 2: [a, b] and [c, d]
         let ab = _mm256_add_pd(
             _mm256_permute2f128_pd::<0x20>(a, b),
@@ -94,6 +89,19 @@ unsafe fn sums_f64<const G: usize>(lanes: &[[__m256d; G]; 4]) -> [f64; 4] {
         let mut sums = [0.0; 4];
         _mm256_storeu_pd(sums.as_mut_ptr(), _mm256_permute4x64_pd::<0xd8>(all));
         sums
+    }
+}
+
+/// 16 lanes in four vectors to 4.
+///
+/// # Safety
+/// AVX.
+#[inline(always)]
+unsafe fn add_quarters_f64<const G: usize>(lanes: &[__m256d; G]) -> __m256d {
+    // SAFETY: by contract.
+    unsafe {
+        let (low, high) = (_mm256_add_pd(lanes[0], lanes[2]), _mm256_add_pd(lanes[1], lanes[3]));
+        _mm256_add_pd(low, high)
     }
 }
 

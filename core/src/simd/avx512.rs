@@ -1,6 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL): 512-bit vectors, 32 registers, a mask for every tail.
 
-use super::{Simd, hold, opaque, put, some, sum_lanes, sum_some, sums_by_fours, transpose};
+use super::{Simd, hold, opaque, sum_lanes, sum_some, sums_by_fours, transpose};
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
@@ -55,6 +55,16 @@ fn intel() -> bool {
 /// Class bits of `vfpclass`: quiet NaN is 0, +infinity 3, -infinity 4, signalling NaN 7.
 const NAN_OR_INF: i32 = 0b1001_1001;
 
+/// The halves of `a` are added to each other, and those of `b`: 16 lanes to 8 each.
+///
+/// # Safety
+/// AVX-512 F and DQ.
+#[inline(always)]
+unsafe fn add_halves_f32(a: __m512, b: __m512) -> __m512 {
+    // SAFETY: by contract.
+    unsafe { _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b)) }
+}
+
 /// Four times 16 lanes in one vector each. Each level adds two halves of four accumulators at once.
 ///
 /// # Safety
@@ -63,12 +73,9 @@ const NAN_OR_INF: i32 = 0b1001_1001;
 unsafe fn sums_f32<const G: usize>(lanes: &[[__m512; G]; 4]) -> [f32; 4] {
     // SAFETY: by contract; the store is 16 bytes to an array of 16.
     unsafe {
-        let [a, b, c, d] = [lanes[0][0], lanes[1][0], lanes[2][0], lanes[3][0]];
         // 16 to 8 lanes: [a, b] and [c, d]
-        let ab =
-            _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
-        let cd =
-            _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
+        let ab = add_halves_f32(lanes[0][0], lanes[1][0]);
+        let cd = add_halves_f32(lanes[2][0], lanes[3][0]);
         // 8 to 4: [a, b, c, d]
         let all = _mm512_add_ps(
             _mm512_shuffle_f32x4::<0x88>(ab, cd),
@@ -95,15 +102,10 @@ unsafe fn sums_of_8_f32<const G: usize>(lanes: &[[__m512; G]; 8]) -> [f32; 8] {
     // SAFETY: by contract; the store is 32 bytes to an array of 32.
     unsafe {
         // 16 to 8 lanes: [a, e], [b, f], [c, g], [d, h]
-        let mut halves = [lanes[0][0]; 4];
-        for (k, halves) in halves.iter_mut().enumerate() {
-            let (a, b) = (lanes[k][0], lanes[k + 4][0]);
-            *halves = _mm512_add_ps(
-                _mm512_shuffle_f32x4::<0x44>(a, b),
-                _mm512_shuffle_f32x4::<0xee>(a, b),
-            );
-        }
-        let [ae, bf, cg, dh] = halves;
+        let ae = add_halves_f32(lanes[0][0], lanes[4][0]);
+        let bf = add_halves_f32(lanes[1][0], lanes[5][0]);
+        let cg = add_halves_f32(lanes[2][0], lanes[6][0]);
+        let dh = add_halves_f32(lanes[3][0], lanes[7][0]);
         // 8 to 4: [a, e, c, g] and [b, f, d, h]
         let aecg = _mm512_add_ps(
             _mm512_shuffle_f32x4::<0x88>(ae, cg),
