@@ -65,6 +65,11 @@ macro_rules! real {
 real!(f32, u32);
 real!(f64, u64);
 
+/// Whether both arrays have the same bytes.
+pub fn same_bytes<T: Real>(a: &[T], b: &[T]) -> bool {
+    bytemuck::cast_slice::<T, u8>(a) == bytemuck::cast_slice::<T, u8>(b)
+}
+
 /// What values an array holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
