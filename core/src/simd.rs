@@ -359,7 +359,7 @@ macro_rules! sum_some {
     };
     // (Backends add up several at a time: those past the last are copies, computed for nothing.)
     (@ $sums:ident, $lanes:ident, $to:ident, $n:expr, $at:literal, $($k:literal)*) => {
-        let sums = $sums(&[$($lanes[const { if $at + $k < $n { $at + $k } else { $at } }]),*]);
+        let sums = $sums(&[$($lanes[if $at + $k < $n { $at + $k } else { $at }]),*]);
         $(
             if const { $at + $k < $n } {
                 $to[$at + $k] = sums[$k];
