@@ -16,6 +16,7 @@ use super::plan::CACHES;
 use super::shape::by_room;
 use super::tile::Sums;
 use super::unroll::unroll;
+use super::vectors::advance;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Isa, Start};
 
@@ -231,8 +232,7 @@ impl<T: Element> Lanes<'_, T> {
                 let [a, b] = x;
                 let x_high = [a.wrapping_add(8), b.wrapping_add(8)];
                 self.products::<S, R, C>(s, x_high, w_high, &mut high);
-                x[0] = s.opaque(a.wrapping_add(REDUCTION_LANES));
-                x[1] = s.opaque(b.wrapping_add(REDUCTION_LANES));
+                advance(s, &mut x, REDUCTION_LANES);
                 (w, w_high) = (w.add(C * S::LANES), w_high.add(C * S::LANES));
             }
             if both < columns {

@@ -190,11 +190,11 @@ impl<T: Element, const DEPTH: usize> Run<T, DEPTH> {
         let n = self.columns - c;
         // SAFETY: by contract.
         unsafe {
-            let (out, out_sq) = (out.at(0, c), if MOMENTS { out_sq.at(0, c) } else { out_sq });
+            let out = out.at(0, c);
             let [mut sum] = out.start::<S, 1, VECS, TAIL>(s, n, ends);
             let [[mut sum_sq]] = s.zeros();
             if MOMENTS {
-                [sum_sq] = out_sq.start::<S, 1, VECS, TAIL>(s, n, ends);
+                [sum_sq] = out_sq.at(0, c).start::<S, 1, VECS, TAIL>(s, n, ends);
             }
             unroll!(for k in 0..DEPTH {
                 let xs = load::<T, S, VECS, TAIL>(s, self.x.add(k * self.x_stride + c), n);
@@ -206,7 +206,7 @@ impl<T: Element, const DEPTH: usize> Run<T, DEPTH> {
             });
             out.finish::<S, 1, VECS, TAIL>(s, n, ends, [sum]);
             if MOMENTS {
-                out_sq.finish::<S, 1, VECS, TAIL>(s, n, ends, [sum_sq]);
+                out_sq.at(0, c).finish::<S, 1, VECS, TAIL>(s, n, ends, [sum_sq]);
             }
         }
     }

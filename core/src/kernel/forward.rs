@@ -14,6 +14,7 @@ use core::mem::MaybeUninit;
 use super::columns;
 use super::plan::{CACHES, FAR};
 use super::row::fetch_lines;
+use super::vectors::advance;
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
 use crate::{Dims, Element, Error, Isa, Start};
@@ -194,9 +195,7 @@ impl<'a, T: Element> Forward<'a, T> {
                 }
                 i += REDUCTION_LANES;
                 x_at = s.opaque(x_at.wrapping_add(REDUCTION_LANES));
-                w_at[0] = s.opaque(w_at[0].wrapping_add(w_step));
-                w_at[1] = s.opaque(w_at[1].wrapping_add(w_step));
-                w_at[2] = s.opaque(w_at[2].wrapping_add(w_step));
+                advance(s, &mut w_at, w_step);
             }
             if to < self.inputs {
                 return held.write(sums);

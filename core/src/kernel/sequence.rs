@@ -160,10 +160,7 @@ unsafe fn few_examples<T, S, const ROWS: usize, const VECS: usize, const WEIGHTE
         }
         if ends.scale.is_some() {
             for out in outs {
-                let [mut sums] = s.zeros::<1, ROWS, VECS>();
-                for (r, row) in sums.iter_mut().enumerate() {
-                    *row = load::<T, S, VECS, false>(s, out.at(r, 0).p, n);
-                }
+                let sums = out.start::<S, ROWS, VECS, false>(s, n, ends);
                 out.finish::<S, ROWS, VECS, false>(s, n, ends, sums);
             }
         }

@@ -16,7 +16,7 @@
 use super::plan::{CACHES, LATE, LINE};
 use super::shape::Room;
 use super::unroll::unroll;
-use super::vectors::{fma_row, load, moments_row, scale_row, splat_row, store, stream};
+use super::vectors::{advance, fma_row, load, moments_row, scale_row, splat_row, store, stream};
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Fold, Start};
 
@@ -474,9 +474,7 @@ impl<T: Element> GradAt<T> {
                     fma_row(s, d, &xs, &mut sum[r]);
                 });
                 (x, dy) = (x.wrapping_add(src.x_stride), dy.wrapping_add(src.dy_stride));
-                rows[0] = s.opaque(rows[0].wrapping_add(src.dy_stride));
-                rows[1] = s.opaque(rows[1].wrapping_add(src.dy_stride));
-                rows[2] = s.opaque(rows[2].wrapping_add(src.dy_stride));
+                advance(s, &mut rows, src.dy_stride);
             }
         }
         *self = GradAt { x, dy, rows };
@@ -543,12 +541,13 @@ where
     // SAFETY: by contract; the loops stay inside batch, rows and columns.
     unsafe {
         let (mut x, mut dy) = (src.x, src.dy);
-        let mut done = false;
         if const { S::LOOPS.is_some() } {
             let (loops, sq) = (S::LOOPS.map(|loops| loops.moments), sum_sq.as_mut_ptr().cast());
-            done = run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, sq);
+            if run_loop::<T, S, ROWS, VECS, WEIGHTED>(loops, &src, &mut sum, sq) {
+                return (sum, sum_sq);
+            }
         }
-        for b in 0..if done { 0 } else { src.batch } {
+        for b in 0..src.batch {
             let weight = src.weight::<S, WEIGHTED>(b);
             let xs = load::<T, S, VECS, TAIL>(s, x, n);
             if const { ROWS > 1 } && src.late {

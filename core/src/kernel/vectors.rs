@@ -1,8 +1,20 @@
-//! What is done with `VECS` vectors side by side: one row of a tile.
+//! What is done with `VECS` vectors side by side, one row of a tile, and with the pointers to them.
 
 use super::unroll::unroll;
 use crate::Element;
 use crate::simd::Simd;
+
+/// Sets pointers `by` elements further, each on its own: the compiler does not compute one from another.
+#[inline(always)]
+pub(super) fn advance<T, S, const N: usize>(s: S, at: &mut [*const T; N], by: usize)
+where
+    T: Element,
+    S: Simd<T>,
+{
+    unroll!(for (_k, p) in at: N {
+        *p = s.opaque(p.wrapping_add(by));
+    });
+}
 
 /// `VECS` vectors from memory; the last one has `n - (VECS - 1) LANES` lanes if `TAIL`, others `+0`.
 ///

@@ -136,7 +136,7 @@ unsafe fn zip_f64(a: __m256d, b: __m256d) -> [__m256d; 2] {
 
 // SAFETY (for both implementations): `Avx2` exists only where the CPU was seen to have AVX2 and FMA,
 // the intrinsics are IEEE operations on each lane, and the masked memory operations touch selected
-// lanes only.
+// lanes only; a register of zero bytes is one of +0.
 macro_rules! avx2 {
     ($T:ident, $V:ident, $lanes:literal, $masks:ident, $abs:expr,
      $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $maskload:ident, $maskstore:ident,

@@ -228,7 +228,7 @@ unsafe fn sqrt_f32(v: __m512) -> __m512 {
 
 // SAFETY (for both implementations): `Avx512` exists only where the CPU was seen to have the
 // features, the intrinsics are IEEE operations on each lane, and the masked memory operations touch
-// selected lanes only.
+// selected lanes only; a register of zero bytes is one of +0.
 macro_rules! avx512 {
     ($T:ident, $V:ident, $M:ident, $lanes:literal,
      $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $mask_loadu:ident, $mask_storeu:ident,

@@ -21,7 +21,7 @@ macro_rules! scalar {
         }
 
         // SAFETY: there is no CPU feature to prove; a vector is one element, and the memory operations
-        // touch it or nothing.
+        // touch it or nothing; zero bytes are +0.
         unsafe impl Simd<$T> for Portable {
             type V = $T;
             const LANES: usize = 1;

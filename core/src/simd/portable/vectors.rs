@@ -26,7 +26,8 @@ macro_rules! portable {
         }
 
         // SAFETY: there is no CPU feature to prove; `wide` computes lane by lane, and the memory
-        // operations below copy the elements that they name.
+        // operations below copy the elements that they name; its vectors are arrays of elements, whose
+        // zero bytes are +0.
         unsafe impl Simd<$T> for Portable {
             type V = $V;
             const LANES: usize = $lanes;
