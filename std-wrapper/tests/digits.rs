@@ -12,16 +12,14 @@ use train::{Method, Setup, spread};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const EPOCHS: usize = 10;
-
-fn setup() -> Setup {
+fn setup(epochs: usize) -> Setup {
     let (train, test) = data::load().unwrap();
-    Setup { train, test, epochs: EPOCHS, seed: 0, poison: false }
+    Setup { train, test, epochs, seed: 0, poison: false }
 }
 
 #[test]
 fn the_data_are_whole() {
-    let Setup { train, test, .. } = setup();
+    let Setup { train, test, .. } = setup(0);
     assert_eq!((train.len(), test.len()), (1540, 257));
     for digits in [&train, &test] {
         assert_eq!(digits.images.shape(), [digits.len(), 64]);
@@ -35,10 +33,10 @@ fn the_data_are_whole() {
 
 #[test]
 fn every_method_learns() {
-    let setup = setup();
+    let setup = setup(10);
     for method in Method::ALL {
         let outcome = setup.run(method, method.default_lr(), 32, |_| {}).unwrap();
-        let (first, last) = (outcome.losses[0], outcome.losses[EPOCHS]);
+        let (first, last) = (outcome.losses[0], outcome.losses[10]);
         assert!((2.2..2.4).contains(&first), "{method:?}: an untrained network guesses, {first}");
         assert!(last < 0.2 * first, "{method:?}: {first} to {last}");
         assert!(outcome.test.accuracy > 0.9, "{method:?}: {}", outcome.test.accuracy);
@@ -47,7 +45,7 @@ fn every_method_learns() {
 
 #[test]
 fn a_poisoned_step_is_refused_and_learning_goes_on() {
-    let setup = Setup { poison: true, ..setup() };
+    let setup = Setup { poison: true, ..setup(5) };
     for method in Method::ALL {
         let outcome = setup.run(method, method.default_lr(), 32, |_| {}).unwrap();
         // The pixel is the column of the weight.
@@ -59,7 +57,7 @@ fn a_poisoned_step_is_refused_and_learning_goes_on() {
 
 #[test]
 fn only_on_grad_sq_does_adam_follow_one_curve() {
-    let setup = setup();
+    let setup = setup(5);
     let spread_of = |method: Method| {
         let runs =
             [8, 128].map(|batch| setup.run(method, method.default_lr(), batch, |_| {}).unwrap());

@@ -423,9 +423,9 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 
-    /// All rows, and the outputs from `first` on: as many rows of `x` as stay in the second-level cache see all of `W`, as many of its rows at a time as
-    /// stay in the first. Tiles are `R` by `C`; what is left over of `W` goes in [`Self::rest`] if it is `WHOLE`, else
-    /// `R` by `HALF`, then `R` by one.
+    /// All rows, and the outputs from `first` on: as many rows of `x` as stay in the second-level cache see all of `W`,
+    /// as many of its rows at a time as stay in the first. Tiles are `R` by `C`; what is left over of `W` goes in
+    /// [`Self::rest`] if it is `WHOLE`, else `R` by `HALF`, then `R` by one.
     ///
     /// # Safety
     /// The lengths were checked against the extents.

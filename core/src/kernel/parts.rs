@@ -5,9 +5,9 @@
 //! ([`ROWS`]) and columns ([`COLUMNS`]) are kept in scratch instead, where [`sweep`] resumes them block by block,
 //! and the optimizer takes them when the whole batch has gone by. What it costs is then little beside the sums.
 //!
-//! Parameters that come from afar come in long runs sooner than in the pieces of two lines, of each of their rows, that tiles
-//! hand to the optimizer: there a few whole rows are summed in scratch, and then updated from one end to the other. (Not
-//! on `grad_sq`, whose sums take twice the time.)
+//! Parameters that come from afar come in long runs sooner than in the pieces of two lines, of each of their rows, that
+//! tiles hand to the optimizer: there a few whole rows are summed in scratch, and then updated from one end to the
+//! other. (Not on `grad_sq`, whose sums take twice the time.)
 
 use super::moments::{GradKernel, MomentsKernel};
 use super::plan::{self, CACHES};

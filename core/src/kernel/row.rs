@@ -1,8 +1,8 @@
 //! A row of register tiles: what [`super::sweep`] hands over at a time.
 //!
-//! Plan: full tiles first, each reading its panel of `x`; then what is left of the columns in single
-//! vectors, the last one masked. A row of tiles has as many rows as its kind and ISA like ([`super::shape`]), or as are
-//! left over below; if those are one to three (with one sum an element: six) its tiles are wider, for as many sums at a time.
+//! Plan: full tiles first, each reading its panel of `x`; then what is left of the columns in single vectors, the last
+//! one masked. A row of tiles has as many rows as its kind and ISA like ([`super::shape`]), or as are left over below;
+//! if those are one to three (with one sum an element: six) its tiles are wider, for as many sums at a time.
 
 use super::plan::{CACHES, FAR, LINE, SMALL, wide};
 use super::sequence::sequence_tile;

@@ -127,8 +127,8 @@ impl Shape {
         self.rows_up_to(self.grad[0], left)
     }
 
-    /// The same for an output that comes from and goes to beyond the second-level cache: tall tiles of a few `(b, t)` want more
-    /// lines of it at once than come in time.
+    /// The same for an output that comes from and goes to beyond the second-level cache: tall tiles of a few `(b, t)`
+    /// want more lines of it at once than come in time.
     pub(crate) fn far_rows(&self, depth: usize, left: usize) -> Rows {
         let [tall, rows, _] = self.grad;
         self.rows_up_to(if !CACHES || depth > FAR_DEPTH { tall } else { rows }, left)

@@ -5,13 +5,14 @@
 //! batch goes by; each step of it loads `VECS` vectors of `x` and broadcasts `ROWS` elements of `dy`.
 //! Lanes are output elements, so every sum is a fold in index order whatever the tile's size.
 //!
-//! Sizes: with 32 vector registers `grad` 12 x 2 (24 accumulators, 2 `x`, 1 `dy`) and moments 6 x 2 (two sums
-//! each, and the products), with 16 registers 6 x 2 and 3 x 2; of rows left over fewer, and wider; a sequence
-//! ([`super::sequence`]) holds `g` as well, so 10 x 1 or 4 x 2, or 12 x 2, or 6 x 2 of two examples, if it is long enough that
-//! both sums can wait in memory meanwhile (with 16 registers they always do, and 6 x 2 of one example it is: twelve products
-//! at a time keep the multipliers busy, four do not). With 32 registers of one element, 2 x 4 of everything; the backend may bring
-//! that loop in assembly ([`Loops`]). Where a vector takes one slot of two multipliers, as on Intel's CPUs, every
-//! instruction beside them may take one from them: what is known when the loop is compiled need not be added up.
+//! Sizes: with 32 vector registers `grad` 12 x 2 (24 accumulators, 2 `x`, 1 `dy`) and moments 6 x 2 (two sums each, and
+//! the products), with 16 registers 6 x 2 and 3 x 2; of rows left over fewer, and wider; a sequence
+//! ([`super::sequence`]) holds `g` as well, so 10 x 1 or 4 x 2, or 12 x 2, or 6 x 2 of two examples, if it is long
+//! enough that both sums can wait in memory meanwhile (with 16 registers they always do, and 6 x 2 of one example it
+//! is: twelve products at a time keep the multipliers busy, four do not). With 32 registers of one element, 2 x 4 of
+//! everything; the backend may bring that loop in assembly ([`Loops`]). Where a vector takes one slot of two
+//! multipliers, as on Intel's CPUs, every instruction beside them may take one from them: what is known when the loop
+//! is compiled need not be added up.
 
 use super::plan::{CACHES, LATE, LINE};
 use super::shape::Room;
@@ -69,9 +70,10 @@ impl<T: Element> Source<T> {
         unsafe { *self.weights.add(b) }
     }
 
-    /// Fetches what a tall tile will read soon, or what the next tiles will if it is [late](Source::late): of a copy of `x` what is some steps ahead, in the second-level cache; of `x`
-    /// where it is the panel to the right, which may come from far away; and of `dy`. (Not its rows that lie apart: a line
-    /// holds more of each than one step wants. Nor, in vectors of a line each, that panel for few `(b, t)`, whose `x` is near.)
+    /// Fetches what a tall tile will read soon, or what the next tiles will if it is [late](Source::late): of a copy of
+    /// `x` what is some steps ahead, in the second-level cache; of `x` where it is the panel to the right, which may come
+    /// from far away; and of `dy`. (Not its rows that lie apart: a line holds more of each than one step wants. Nor, in
+    /// vectors of a line each, that panel for few `(b, t)`, whose `x` is near.)
     #[inline(always)]
     pub(crate) fn fetch_soon<S: Simd<T>, const ROWS: usize, const VECS: usize>(
         &self,

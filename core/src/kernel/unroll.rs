@@ -4,9 +4,9 @@
 //! them went into finding that out. What is not there is not even handed to it. Where flash is short, they stay loops if it
 //! thinks so.
 
-/// `unroll!(for i in 0..N { .. })`, where `N` is a constant parameter of at most 12; or `unroll!(for (i, row) in rows: N { .. })`
-/// over the `N` elements of an array, by mutable reference. (One inside another is written out 144 times: what is done for
-/// each row of vectors is a function of its own.)
+/// `unroll!(for i in 0..N { .. })`, where `N` is a constant parameter of at most 12; or, over the `N` elements of an
+/// array, by mutable reference, `unroll!(for (i, row) in rows: N { .. })`. (One inside another is written out 144 times:
+/// what is done for each row of vectors is a function of its own.)
 #[cfg(portable_vectors)]
 macro_rules! unroll {
     (for ($i:ident, $row:ident) in $rows:ident: $n:ident $body:block) => {
