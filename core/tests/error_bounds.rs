@@ -10,9 +10,9 @@ use bounds::Bounded;
 use bounds::formulas::bounds;
 use bounds::problem::{Hard, Kernel, Problem};
 use pergrad_core::{Dims, Fold, Start};
-use support::for_both_types;
 use support::isas::for_each_isa;
 use support::values::{Real, Rng};
+use support::{EMULATED, for_both_types};
 
 const fn dims(batch: usize, steps: usize, outputs: usize, inputs: usize) -> Dims {
     Dims { batch, steps, outputs, inputs }
@@ -45,8 +45,7 @@ fn errors_are_within_their_bounds<T: Real>() {
         dims(0, 1, 3, 4),
         dims(2, 0, 3, 4),
     ];
-    // Emulators take minutes for all turns.
-    let turns = if cfg!(target_arch = "x86_64") { 4 } else { 2 };
+    let turns = if EMULATED { 2 } else { 4 };
     let mut seed = 0;
     for kernel in Kernel::ALL {
         let mut most = [0.0f64; Hard::ALL.len()];

@@ -49,8 +49,8 @@ fn the_lowest_index_of_a_tensor() {
             for index in [LEN - 1, LEN / 2 + 1, LEN / 4, 16_384, 16_383, 0] {
                 grad.as_mut_slice()[index] = f32::NAN;
                 assert_eq!(optimizer.step(&mut params, &grad), refused("grad", index));
+                assert!((&params, &optimizer) == (&before.0, &before.1));
             }
-            assert!((&params, &optimizer) == (&before.0, &before.1));
         });
     }
     check(momentum_configs()[0]);

@@ -4,6 +4,7 @@ use pergrad_core::{Batch, Dims, Fold, Start, scratch_len};
 use proptest::prelude::*;
 use proptest::strategy::Union;
 
+use super::EMULATED;
 use super::compare::Output;
 use super::guard::Guarded;
 use super::values::{Kind, Real, Rng, kinds};
@@ -207,8 +208,7 @@ fn switches(k: usize, seed: u64) -> Vec<u64> {
     if cfg!(miri) {
         return vec![3 * seed % 8];
     }
-    let half = !cfg!(target_arch = "x86_64");
-    (0..8u64).filter(|on| !half || on.count_ones() as usize % 2 == k % 2).collect()
+    (0..8u64).filter(|on| !EMULATED || on.count_ones() as usize % 2 == k % 2).collect()
 }
 
 /// Extents drawn together.

@@ -19,6 +19,9 @@ pub mod values;
 
 use proptest::test_runner::Config;
 
+/// Whether emulators usually run the tests, which then take fewer turns.
+pub const EMULATED: bool = !cfg!(target_arch = "x86_64");
+
 /// Stamps tests that are generic over the element type, for both.
 #[allow(unused_macros, reason = "as above")]
 macro_rules! for_both_types {
