@@ -31,8 +31,7 @@ def options():
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall",
                         help="cpu: processor time, for a machine that others use")
     parser.add_argument("--deepspeed", action="store_true", help="with DeepSpeed's Adam")
-    parser.add_argument("--library", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--results", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--peers", type=Path, required=True, help=argparse.SUPPRESS)
     found = parser.parse_args()
     found.rounds = found.rounds or (3 if found.quick else 15)
     found.least = found.least or (1 if found.quick else 20)
@@ -83,7 +82,7 @@ def main():
     import ours
 
     exact.refuses()
-    library = capi.Library(asked.library, asked.isa)
+    library = capi.Library(asked.peers / "pergrad", asked.peers / "extensions", asked.isa)
     ours.enter(library)
     for peers in PEERS + ["peers_deepspeed"] * asked.deepspeed:
         try:
@@ -120,11 +119,12 @@ def main():
     if not found:
         sys.exit(f"no work matches {asked.pattern!r}")
 
-    asked.results.write_text(json.dumps({
+    results = asked.peers / "results.json"
+    results.write_text(json.dumps({
         "cpu": cpu_name(), "date": str(date.today()), "isa": library.isa_name,
         "clock": asked.clock, "versions": contest.VERSIONS, "overheads": {c.name: c.samples for c in overheads},
         "works": found}, indent=1))
-    print(f"\n{len(found)} cases, each result checked against float64; samples in {asked.results}")
+    print(f"\n{len(found)} cases, each result checked against float64; samples in {results}")
 
 
 if __name__ == "__main__":

@@ -1,138 +1,97 @@
-"""The C library by ctypes: as much of pergrad.h as the benches call, in f32."""
+"""The C library as an extension module, which cffi makes of pergrad.h: all of its functions, structures and
+constants, and steps of Adam at a time in one call, which is how bindings of other libraries have them."""
 
-import ctypes
-from ctypes import POINTER, Structure, byref, c_bool, c_char, c_char_p, c_double, c_float, c_int32
-from ctypes import c_size_t, c_uint32, c_uint64
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
 from functools import partial
 
-FRESH = c_int32(0)
-GRAD_SQ, SQUARED_GRAD = 0, 1
-WEIGHT = c_int32(0)
-PROPAGATE = c_int32(0)
+import cffi
 
-FLOATS = POINTER(c_float)
-
-
-class Info(Structure):
-    _fields_ = [("arg", c_char * 32), ("needed", c_char * 80), ("got", c_size_t), ("need", c_size_t),
-                ("index", c_size_t), ("value", c_double)]
-
-
-class Window(Structure):
-    _fields_ = [("by", c_int32), ("value", c_double)]
+# A step with the coefficients of its time, which the caller would otherwise ask for in a call of its own.
+AT = "pergrad_error {name}_at(uint64_t t, const pergrad_adam_config *config, {parameters})"
+AT_BODY = """{{
+    pergrad_adam_coeffs_f32 coeffs;
+    pergrad_error error = pergrad_adam_step_coeffs_f32(config, t, &coeffs, info);
+    return error ? error : {name}({arguments});
+}}
+"""
 
 
-class Epsilon(Structure):
-    _fields_ = [("inside", c_double), ("outside", c_double), ("hat", c_bool)]
+def declarations(header):
+    """What pergrad.h declares, without comments and with nothing left for a preprocessor."""
+    text = re.sub(r"^#include.*", "", header.read_text(), flags=re.M)
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    return subprocess.run([*compiler, "-E", "-P", "-std=c11", "-x", "c", "-"], input=text, text=True,
+                          stdout=subprocess.PIPE, check=True).stdout
 
 
-class Decay(Structure):
-    _fields_ = [("kind", c_int32), ("value", c_double)]
+def at_time(name, declared):
+    """How a function as `name` is declared and what it does, but with a time and a configuration instead of
+    coefficients."""
+    parameters = re.search(rf"\b{name}\(([^)]*)\)", declared)[1].split(",")
+    arguments = [re.search(r"\w+$", p)[0] for p in parameters]
+    others = ",".join(p for p in parameters if not p.endswith("*coeffs"))
+    arguments = ", ".join("&coeffs" if a == "coeffs" else a for a in arguments)
+    return AT.format(name=name, parameters=others), AT_BODY.format(name=name, arguments=arguments)
 
 
-class AdamConfig(Structure):
-    _fields_ = [("lr", c_double), ("window", Window), ("window_sq", Window), ("warm_up", c_int32),
-                ("amsgrad", c_int32), ("epsilon", Epsilon), ("decay", Decay), ("nesterov", c_bool),
-                ("maximize", c_bool), ("at_batch_size", c_size_t)]
-
-
-class AdamCoeffs(Structure):
-    _fields_ = [("made", c_uint32), ("opaque", c_float * 12)]
-
-
-class AdamState(Structure):
-    _fields_ = [("exp_avg", FLOATS), ("exp_avg_len", c_size_t),
-                ("exp_avg_sq", FLOATS), ("exp_avg_sq_len", c_size_t),
-                ("max_exp_avg_sq", FLOATS), ("max_exp_avg_sq_len", c_size_t)]
-
-
-class Dims(Structure):
-    _fields_ = [("batch", c_size_t), ("steps", c_size_t), ("outputs", c_size_t), ("inputs", c_size_t)]
-
-
-class Batch(Structure):
-    _fields_ = [("dims", Dims), ("x", FLOATS), ("x_len", c_size_t), ("dy", FLOATS),
-                ("dy_len", c_size_t), ("example_weights", FLOATS), ("example_weights_len", c_size_t)]
-
-
-class LayerStep(Structure):
-    _fields_ = [("batch", Batch), ("scale", c_double), ("second_moment", c_int32),
-                ("non_finite", c_int32)]
-
-
-ISA, START, ARRAY = [c_int32], [c_int32], [FLOATS, c_size_t]
-# Every function that fails ends with where to put the reason.
-FUNCTIONS = {
-    "pergrad_adam_torch": [c_double, POINTER(AdamConfig)],
-    "pergrad_adam_step_coeffs_f32": [POINTER(AdamConfig), c_uint64, POINTER(AdamCoeffs)],
-    "pergrad_forward_f32": ISA + [POINTER(Dims)] + 3 * ARRAY + START + ARRAY,
-    "pergrad_input_grad_f32": ISA + [POINTER(Dims)] + 2 * ARRAY + START + ARRAY,
-    "pergrad_per_example_grad_f32": ISA + [POINTER(Batch)] + ARRAY,
-    "pergrad_reduce_f32": ISA + ARRAY + [c_size_t] + START + [c_double] + 2 * ARRAY,
-    "pergrad_grad_f32": ISA + [POINTER(Batch)] + START + [c_double] + 2 * ARRAY,
-    "pergrad_moments_f32": ISA + [POINTER(Batch)] + START + [c_double] + 3 * ARRAY,
-    "pergrad_sq_norms_f32": ISA + [POINTER(Batch)] + START + ARRAY,
-    "pergrad_step_adam_f32": ISA + [POINTER(LayerStep), c_int32, POINTER(AdamCoeffs)] + ARRAY
-                             + [POINTER(AdamState)] + ARRAY,
-    "pergrad_update_adam_f32": ISA + [POINTER(AdamCoeffs)] + 3 * ARRAY + [POINTER(AdamState), c_int32],
-}
-
-
-def array(a):
-    """Pointer and length of an array of NumPy, or of none. Whoever calls keeps the array alive."""
-    if a is None:
-        return [FLOATS(), 0]
-    assert a.dtype == "f4" and a.flags.c_contiguous, "pergrad takes dense arrays of f32"
-    return [a.ctypes.data_as(FLOATS), a.size]
+def extension(prefix, folder):
+    """The module, compiled into this folder, of the library that is installed under `prefix`."""
+    declared = declarations(prefix / "include/pergrad.h")
+    more = [at_time(f"pergrad_{what}_adam_f32", declared) for what in ["step", "update"]]
+    library = str(prefix / "lib")
+    ffi = cffi.FFI()
+    ffi.cdef(declared + "".join(f"{head};\n" for head, _ in more))
+    ffi.set_source("pergrad_by_cffi",
+                   "#include <pergrad.h>\n" + "".join(f"static {head} {body}" for head, body in more),
+                   libraries=["pergrad"], include_dirs=[str(prefix / "include")],
+                   library_dirs=[library], runtime_library_dirs=[library])
+    ffi.compile(tmpdir=str(folder))
+    sys.path.insert(0, str(folder))
+    return importlib.import_module("pergrad_by_cffi")
 
 
 class Library:
     """libpergrad, on one instruction set: "best", "portable", "avx2" or "avx512"."""
 
-    def __init__(self, path, isa="best"):
-        self.library = ctypes.CDLL(str(path))
-        for name in ["pergrad_version", "pergrad_isa_name", "pergrad_error_message"]:
-            getattr(self.library, name).restype = c_char_p
-        self.library.pergrad_scratch_len.restype = c_size_t
-        self.library.pergrad_scratch_len.argtypes = [Dims]
-        self.library.pergrad_isa_available.restype = c_bool
-        self.info = Info()
+    def __init__(self, prefix, folder, isa="best"):
+        module = extension(prefix, folder)
+        self.ffi, self.c = module.ffi, module.lib
+        self.info = self.ffi.new("pergrad_error_info *")
 
-        names = {self.library.pergrad_isa_name(number).decode(): number for number in range(4)}
-        if isa not in names or not self.library.pergrad_isa_available(names[isa]):
+        numbers = range(self.c.PERGRAD_ISA_BEST, self.c.PERGRAD_ISA_AVX512 + 1)
+        names = {self.string(self.c.pergrad_isa_name(number)): number for number in numbers}
+        if isa not in names or not self.c.pergrad_isa_available(names[isa]):
             raise SystemExit(f"no instruction set {isa!r} here; pergrad knows {', '.join(names)}")
-        number = names[isa] or self.library.pergrad_isa_detect()
-        self.isa = c_int32(number)
-        self.isa_name = self.library.pergrad_isa_name(number).decode()
-        self.version = self.library.pergrad_version().decode()
+        self.isa = names[isa] or self.c.pergrad_isa_detect()
+        self.isa_name = self.string(self.c.pergrad_isa_name(self.isa))
+        self.version = self.string(self.c.pergrad_version())
+
+    def string(self, chars):
+        return self.ffi.string(chars).decode()
+
+    def array(self, a):
+        """Pointer and length of an array of NumPy, or of none. Whoever puts the pointer into a structure
+        keeps the array alive."""
+        if a is None:
+            return [self.ffi.NULL, 0]
+        assert a.dtype == "f4" and a.flags.c_contiguous, "pergrad takes dense arrays of f32"
+        return [self.ffi.from_buffer("float[]", a), a.size]
+
+    def struct(self, name, *fields):
+        """A pointer to a structure with these fields, in order."""
+        return self.ffi.new(f"pergrad_{name} *", fields)
 
     def call(self, name, *args):
-        """A call with nothing left to prepare: a function that returns 0, or an error's number.
-
-        The arguments get their types here, once. With `argtypes` ctypes would look at all of them in
-        each call again, and a call would take 1.2 us instead of 0.5.
-        """
-        ready = [as_argument(a, kind) for a, kind in zip(args, FUNCTIONS[name], strict=True)]
-        return partial(getattr(self.library, name), *ready, byref(self.info))
-
-    def now(self, name, *args):
-        """Calls once."""
-        self.checked(self.call(name, *args)())
+        """A call with nothing left to prepare: a function that returns 0, or an error's number."""
+        return partial(getattr(self.c, f"pergrad_{name}"), *args, self.info)
 
     def checked(self, code):
         if code:
-            what = self.library.pergrad_error_message(code).decode()
-            info = self.info
-            raise RuntimeError(f"{what}: {info.arg.decode()} {info.needed.decode()} "
+            what, info = self.string(self.c.pergrad_error_message(code)), self.info
+            raise RuntimeError(f"{what}: {self.string(info.arg)} {self.string(info.needed)} "
                                f"(got {info.got}, need {info.need}, value {info.value})")
-
-    def scratch_len(self, dims):
-        return self.library.pergrad_scratch_len(dims)
-
-
-def as_argument(value, kind):
-    """As an object of ctypes that is of this kind, or points to such a structure."""
-    if isinstance(value, Structure):
-        assert issubclass(kind, ctypes._Pointer) and isinstance(value, kind._type_), (value, kind)
-        return byref(value)
-    return value if isinstance(value, kind) else kind(value)
