@@ -6,6 +6,8 @@
 //!   ARM: NEON there, and MVE, flush subnormals.)
 //! * `arm_vfp`: Thumb-2 with VFPv4 in single precision: Cortex-M4F, M33, M7.
 //! * `riscv_f`, `riscv_d`: RISC-V with the floating-point instructions of `f32`, of `f64`.
+//! * `optimized`: by the compiler. Without it each local variable of all that is inlined into a kernel has a place of its
+//!   own on the stack, megabytes in all; so what is compiled for many tiles is not inlined then.
 
 use std::env::var;
 
@@ -28,6 +30,7 @@ fn main() {
     let extension = |letters: &[char]| extensions.is_some_and(|e| e.contains(letters));
     set("riscv_f", extension(&['f', 'g']));
     set("riscv_d", extension(&['d', 'g']));
+    set("optimized", read("OPT_LEVEL") != "0");
 }
 
 fn set(name: &str, holds: bool) {

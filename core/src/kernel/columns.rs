@@ -186,7 +186,7 @@ impl<T: Element> Lanes<'_, T> {
     ///
     /// # Safety
     /// The rows are inside; the copy goes on with columns `l`, `l + 16` and so on.
-    #[inline(always)]
+    #[cfg_attr(optimized, inline(always))]
     unsafe fn lane<S, const R: usize, const C: usize>(&mut self, s: S, l: usize) -> Sums<S::V, C, R>
     where
         S: Simd<T>,
@@ -214,7 +214,7 @@ impl<T: Element> Lanes<'_, T> {
     ///
     /// # Safety
     /// As [`Self::lane`]; after the columns of lane `l` the copy has those of `l + 8`.
-    #[inline(always)]
+    #[cfg_attr(optimized, inline(always))]
     unsafe fn pair<S, const R: usize, const C: usize>(&mut self, s: S, l: usize) -> Sums<S::V, C, R>
     where
         S: Simd<T>,
@@ -289,7 +289,7 @@ impl<T: Element> Forward<'_, T> {
     ///
     /// # Safety
     /// There is room for them.
-    #[inline(always)]
+    #[cfg_attr(optimized, inline(always))]
     unsafe fn copy_columns<S: Simd<T>, const C: usize>(&self, s: S, j: usize) {
         let Forward { inputs, outputs, .. } = *self;
         let width = C * S::LANES;
@@ -317,7 +317,7 @@ impl<T: Element> Forward<'_, T> {
     ///
     /// # Safety
     /// They are inside, but for the end of the last vector.
-    #[inline(always)]
+    #[cfg_attr(optimized, inline(always))]
     unsafe fn columns_tile<S, const R: usize, const C: usize, const IS_SHORT: bool>(
         &self,
         s: S,

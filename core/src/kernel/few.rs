@@ -177,7 +177,7 @@ impl<T: Element, const DEPTH: usize> Run<T, DEPTH> {
     ///
     /// # Safety
     /// As [`Self::all`], for these.
-    #[inline(always)]
+    #[cfg_attr(optimized, inline(always))]
     unsafe fn vectors<S, const MOMENTS: bool, const VECS: usize, const TAIL: bool>(
         &self,
         s: S,

@@ -131,7 +131,7 @@ impl<'a, T: Element> Forward<'a, T> {
     /// # Safety
     /// `R` rows of `x` and `y` and `C` rows of `W` are inside, and as many columns; `held` is readable and writable
     /// where it is used. `i` and the number of columns are multiples of 16, but for the last.
-    #[inline(always)]
+    #[cfg_attr(optimized, inline(always))]
     unsafe fn tile<S, const R: usize, const C: usize, const G: usize, const COPIED: bool>(
         self,
         s: S,
@@ -254,7 +254,7 @@ impl<'a, T: Element> Forward<'a, T> {
     ///
     /// # Safety
     /// They are inside, and there is room for them.
-    #[inline(always)]
+    #[cfg_attr(optimized, inline(always))]
     unsafe fn copy<S, const C: usize, const G: usize>(self, s: S, j: usize)
     where
         S: Simd<T>,
@@ -319,7 +319,7 @@ impl<'a, T: Element> Forward<'a, T> {
     ///
     /// # Safety
     /// They are inside.
-    #[inline(always)]
+    #[cfg_attr(optimized, inline(always))]
     unsafe fn rows<S, const R: usize, const C: usize, const G: usize, const COPIES: bool>(
         self,
         s: S,

@@ -45,7 +45,7 @@ pub struct FusedRow<'a, T> {
 ///
 /// # Safety
 /// As [`moments_sums`].
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 unsafe fn fold<T, S, const ROWS: usize, const VECS: usize, const TAIL: bool, const SECOND: bool>(
     s: S,
     src: Source<T>,
@@ -81,7 +81,7 @@ fn finished<T: Element, S: Simd<T>, const ROWS: usize, const VECS: usize>(
 ///
 /// # Safety
 /// They are inside the rule's arrays; `n` is `LANES`, or less if `TAIL`.
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 unsafe fn update<T, S, R, const TAIL: bool, const SECOND: bool>(
     s: S,
     rule: R,
@@ -103,7 +103,7 @@ unsafe fn update<T, S, R, const TAIL: bool, const SECOND: bool>(
 ///
 /// # Safety
 /// As [`tiles`]; there are at least as many examples as vectors in a tile (as rows, unless `SECOND`).
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 unsafe fn overlapped<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: bool>(
     s: S,
     rule: R,
@@ -193,7 +193,7 @@ where
 ///
 /// # Safety
 /// As [`tiles`]; the tile has `n` columns, `VECS * LANES` unless `TAIL`.
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 unsafe fn direct<
     T,
     S,

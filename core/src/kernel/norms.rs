@@ -227,7 +227,7 @@ const FOUR: usize = 4;
 ///
 /// # Safety
 /// Lengths were checked; `G * LANES` is 16.
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 unsafe fn groups<T: Element, S: Simd<T>, const N: usize, const G: usize>(
     s: S,
     batch: &Batch<'_, T>,
@@ -269,7 +269,7 @@ fn example_weight<T: Element>(batch: &Batch<'_, T>, b: usize) -> Option<T> {
 ///
 /// # Safety
 /// Lengths were checked; `G * LANES` is 16.
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 unsafe fn weight_norms<T: Element, S: Simd<T>, const G: usize>(
     s: S,
     batch: &Batch<'_, T>,

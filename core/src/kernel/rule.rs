@@ -100,7 +100,7 @@ pub(crate) trait Rule<T: Element>: Copy {
     ///
     /// # Safety
     /// As [`Self::begin`].
-    #[inline(always)]
+    #[cfg_attr(optimized, inline(always))]
     unsafe fn vector<
         S: Simd<T>,
         const TAIL: bool,

@@ -23,7 +23,7 @@ use crate::{Element, Start};
 ///
 /// # Safety
 /// As [`sequence_tile`].
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 unsafe fn examples<
     T,
     S,
@@ -87,7 +87,7 @@ type Waiting<V, const ROWS: usize, const VECS: usize> = Sums<[V; 2], ROWS, VECS>
 ///
 /// # Safety
 /// As [`sequence_tile`], for whole vectors; both sums of each vector lie at `waiting` unless the examples are the `FIRST`.
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 unsafe fn add<
     T,
     S,
@@ -134,7 +134,7 @@ unsafe fn add<
 ///
 /// # Safety
 /// As [`sequence_tile`]; there are examples.
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 unsafe fn few_examples<T, S, const ROWS: usize, const VECS: usize, const WEIGHTED: bool>(
     s: S,
     src: Source<T>,
@@ -185,7 +185,7 @@ const FEW_EXAMPLES: usize = 4;
 /// # Safety
 /// `src` is readable for the tile's rows and columns, the outputs are writable (and readable to resume); there are
 /// weights if `WEIGHTED`.
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 pub(crate) unsafe fn sequence_tile<
     T,
     S,

@@ -28,7 +28,7 @@ pub(super) fn pays<T: Element, S: Simd<T>>(s: S, n: usize) -> bool {
 ///
 /// # Safety
 /// They are inside the rule's arrays, their gradients readable, and their second moments if `SECOND`.
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 pub(super) unsafe fn together<T, S, R, const SECOND: bool>(
     s: S,
     rule: R,

@@ -358,7 +358,7 @@ where
 /// # Safety
 /// `src` is readable for the tile's rows and columns, `out` writable (and readable to resume); with
 /// `TAIL` the last vector has `n - (VECS - 1) LANES` columns.
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 pub(crate) unsafe fn grad_tile<
     T,
     S,
@@ -487,7 +487,7 @@ impl<T: Element> GradAt<T> {
 ///
 /// # Safety
 /// As [`grad_tile`], with two outputs.
-#[inline(always)]
+#[cfg_attr(optimized, inline(always))]
 pub(crate) unsafe fn moments_tile<
     T,
     S,
