@@ -145,6 +145,15 @@
 //! and AVX-512, whatever the crate was compiled for. Elsewhere the portable backend is NEON, wasm SIMD
 //! or one element at a time, by the compilation target; on Cortex-M4F, M33, M7 and RISC-V with the FPU's fused
 //! multiply-add. Where there is none (x86-64 without FMA, wasm, no FPU) it is computed in software, and slow.
+//!
+//! Cargo does not optimise dependencies in debug builds: kernels take 30 to 80 times as long then, and with
+//! AVX-512 up to 512 KiB of stack instead of 128. This in the `Cargo.toml` of your workspace has them
+//! optimised, for a few minutes of compilation, once:
+//!
+//! ```toml
+//! [profile.dev.package.pergrad-core]
+//! opt-level = 3
+//! ```
 #![no_std]
 
 mod average;
