@@ -11,15 +11,6 @@ from functools import partial
 
 import cffi
 
-# A step with the coefficients of its time, which the caller would otherwise ask for in a call of its own.
-AT = "pergrad_error {name}_at(uint64_t t, const pergrad_adam_config *config, {parameters})"
-AT_BODY = """{{
-    pergrad_adam_coeffs_f32 coeffs;
-    pergrad_error error = pergrad_adam_step_coeffs_f32(config, t, &coeffs, info);
-    return error ? error : {name}({arguments});
-}}
-"""
-
 
 def declarations(header):
     """What pergrad.h declares, without comments and with nothing left for a preprocessor."""
@@ -30,26 +21,33 @@ def declarations(header):
 
 
 def at_time(name, declared):
-    """How a function as `name` is declared and what it does, but with a time and a configuration instead of
-    coefficients."""
+    """Declaration and definition of a function as `name`, but with a time and a configuration instead of
+    coefficients, which the caller would otherwise ask for in a call of its own."""
     parameters = re.search(rf"\b{name}\(([^)]*)\)", declared)[1].split(",")
     arguments = [re.search(r"\w+$", p)[0] for p in parameters]
     others = ",".join(p for p in parameters if not p.endswith("*coeffs"))
     arguments = ", ".join("&coeffs" if a == "coeffs" else a for a in arguments)
-    return AT.format(name=name, parameters=others), AT_BODY.format(name=name, arguments=arguments)
+    head = f"pergrad_error {name}_at(uint64_t t, const pergrad_adam_config *config, {others})"
+    return f"{head};\n", f"""
+static {head} {{
+    pergrad_adam_coeffs_f32 coeffs;
+    pergrad_error error = pergrad_adam_step_coeffs_f32(config, t, &coeffs, info);
+    return error ? error : {name}({arguments});
+}}
+"""
 
 
 def extension(prefix, folder):
     """The module, compiled into this folder, of the library that is installed under `prefix`."""
     declared = declarations(prefix / "include/pergrad.h")
-    more = [at_time(f"pergrad_{what}_adam_f32", declared) for what in ["step", "update"]]
+    steps = [at_time(f"pergrad_{what}_adam_f32", declared) for what in ["step", "update"]]
+    heads, bodies = map("".join, zip(*steps))
     library = str(prefix / "lib")
     ffi = cffi.FFI()
-    ffi.cdef(declared + "".join(f"{head};\n" for head, _ in more))
-    ffi.set_source("pergrad_by_cffi",
-                   "#include <pergrad.h>\n" + "".join(f"static {head} {body}" for head, body in more),
-                   libraries=["pergrad"], include_dirs=[str(prefix / "include")],
-                   library_dirs=[library], runtime_library_dirs=[library])
+    ffi.cdef(declared + heads)
+    ffi.set_source("pergrad_by_cffi", "#include <pergrad.h>\n" + bodies, libraries=["pergrad"],
+                   include_dirs=[str(prefix / "include")], library_dirs=[library],
+                   runtime_library_dirs=[library])
     ffi.compile(tmpdir=str(folder))
     sys.path.insert(0, str(folder))
     return importlib.import_module("pergrad_by_cffi")

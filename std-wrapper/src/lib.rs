@@ -47,8 +47,8 @@
 //! by rows of the weights over the current thread pool; small work stays on the calling thread.
 //!
 //! # Debug builds
-//! Cargo optimises no dependency in them, and kernels take 30 to 80 times as long then, unless the `Cargo.toml` of
-//! your workspace has `pergrad-core` optimised: see "Speed" in [`core`].
+//! Cargo optimises no dependency in them, and kernels are slow then, unless the `Cargo.toml` of your workspace has
+//! `pergrad-core` optimised: see "Speed" in [`core`].
 //!
 //! # Units
 //! `dy` is always the gradient of each example's own loss. What divides by the batch is the

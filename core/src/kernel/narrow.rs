@@ -90,7 +90,7 @@ where
 ///
 /// # Safety
 /// As [`Tile::tile`].
-#[cfg_attr(optimized, inline(always))]
+#[inline(always)]
 unsafe fn tile<T, S, K, const ROWS: usize>(
     s: S,
     src: Source<T>,

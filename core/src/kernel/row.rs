@@ -361,7 +361,7 @@ impl<T: Element> Tile<T> for GradTile {
     const APART: bool = true;
     const WIDE: bool = true;
 
-    #[cfg_attr(optimized, inline(always))]
+    #[inline(always)]
     unsafe fn tile<
         S,
         const ROWS: usize,
@@ -392,7 +392,7 @@ impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
     const APART: bool = false;
     const WIDE: bool = false;
 
-    #[cfg_attr(optimized, inline(always))]
+    #[inline(always)]
     unsafe fn tile<
         S,
         const ROWS: usize,
