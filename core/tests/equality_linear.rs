@@ -9,7 +9,7 @@ use support::compare::{Place, agree, assert_bits};
 use support::guard::Guarded;
 use support::isas::for_each_isa;
 use support::values::{Kind, Real};
-use support::{draws, for_both_types};
+use support::{LARGE, draws, for_both_types};
 
 /// `x [B, T, I]`, weight and bias; the switch for example weights stands for the bias.
 fn forward_agrees<T: Real>(case: Case) {
@@ -90,7 +90,7 @@ fn forward_long_rows<T: Real>() {
 /// Many rows of `x`, for which rows of `W` are copied unless all are aligned, as they are with the first offset, and go
 /// by as many at a time as a cache holds; they have more rows and columns than a copy, a tile and such a group.
 fn forward_many_rows<T: Real>() {
-    if cfg!(miri) {
+    if !LARGE {
         return;
     }
     let shapes = [
@@ -119,7 +119,7 @@ fn forward_many_rows<T: Real>() {
 /// Rows of up to more columns than those of which many go side by side: more outputs than are, and fewer, a lone vector
 /// and some, outputs that do not fill one, rows of `x` left over.
 fn forward_short_rows<T: Real>() {
-    if cfg!(miri) {
+    if !LARGE {
         return;
     }
     for inputs in 0..=70 {
@@ -139,7 +139,7 @@ fn forward_short_rows<T: Real>() {
 /// Rows of which many go side by side, longer ones: whole blocks of a copy and parts of them, lanes with a column more
 /// than others, up to more columns than a copy has room for, and more rows of `x` than go by at a time.
 fn forward_columns<T: Real>() {
-    if cfg!(miri) {
+    if !LARGE {
         return;
     }
     let columns = [65, 72, 79, 80, 81, 96, 111, 128, 200, 250, 255, 256, 257, 500, 511, 512, 513];
@@ -158,7 +158,7 @@ fn forward_columns<T: Real>() {
 
 /// More rows of `dy` than go through a copy of `W` at a time.
 fn input_grad_many_rows<T: Real>() {
-    if cfg!(miri) {
+    if !LARGE {
         return;
     }
     let shapes = [(257, 9, 1030), (600, 5, 1100), (270, 258, 256)];

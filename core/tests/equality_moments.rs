@@ -11,7 +11,7 @@ use support::compare::{Place, agree, assert_bits};
 use support::guard::Guarded;
 use support::isas::of_another_maker;
 use support::values::Real;
-use support::{draws, for_both_types};
+use support::{VECTORS, draws, for_both_types};
 
 fn grad_agrees<T: Real>(case: Case) {
     let (inputs, fold) = (case.inputs::<T>(), case.fold);
@@ -101,20 +101,29 @@ fn packed_or_in_place<T: Real>() {
         // As small as can be; more rows only are packed by `grad`, and without steps.
         return packed_or_in_place_with::<T>(Dims::new(3, 34, page + 9).with_steps(2));
     }
-    packed_or_in_place_with::<T>(Dims::new(5, 131, page + 9));
-    // Several blocks.
-    packed_or_in_place_with::<T>(Dims::new(258, 131, page + 9));
-    // Shorter rows for many of the output.
-    packed_or_in_place_with::<T>(Dims::new(5, 257, page / 2 + 9));
-    // Several groups of columns, and of rows if there is little scratch; so many rows that `grad` of AVX-512 copies, too.
+    // So many that `grad` of AVX-512 copies, too.
     let rows = if cfg!(target_arch = "x86_64") { 259 } else { 141 };
-    packed_or_in_place_with::<T>(Dims::new(66, rows, page + 9));
-    // Near rows of x, far ones of dy.
-    packed_or_in_place_with::<T>(Dims::new(5, page / 2 + 3, 256 + 9));
-    // Short and long sequences, one block and several.
-    packed_or_in_place_with::<T>(Dims::new(5, 137, page + 9).with_steps(3));
-    packed_or_in_place_with::<T>(Dims::new(70, 131, page + 9).with_steps(5));
-    packed_or_in_place_with::<T>(Dims::new(3, 139, page + 9).with_steps(33));
+    for dims in [
+        Dims::new(5, 131, page + 9),
+        // Several blocks.
+        Dims::new(258, 131, page + 9),
+        // Shorter rows for many of the output.
+        Dims::new(5, 257, page / 2 + 9),
+        // Several groups of columns, and of rows if there is little scratch.
+        Dims::new(66, rows, page + 9),
+        // Near rows of x, far ones of dy.
+        Dims::new(5, page / 2 + 3, 256 + 9),
+        // Short and long sequences, one block and several.
+        Dims::new(5, 137, page + 9).with_steps(3),
+        Dims::new(70, 131, page + 9).with_steps(5),
+        Dims::new(3, 139, page + 9).with_steps(33),
+    ] {
+        if VECTORS {
+            packed_or_in_place_with::<T>(dims);
+        } else {
+            assert_eq!(scratch_len(dims), 0, "nothing of {dims:?} is packed without vectors");
+        }
+    }
 }
 
 fn packed_or_in_place_with<T: Real>(dims: Dims) {
@@ -122,9 +131,7 @@ fn packed_or_in_place_with<T: Real>(dims: Dims) {
     let (inputs, fold, n) = (case.inputs::<T>(), Fold::mean(5), case.weight_len());
     let (batch, rng) = (inputs.batch(), &mut case.rng(1));
     let full = scratch_len(dims);
-    // (Where there are no vectors nothing is packed.)
-    let vectors = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
-    assert!(full > 0 || !vectors, "{dims:?} is to be packed");
+    assert!(full > 0, "{dims:?} is to be packed");
     let isa = Isa::detect();
     let [mut g, mut sq, mut alone] = [(); 3].map(|()| vec![T::nan(); n]);
     moments(isa, &batch, fold, &mut g, &mut sq, &mut []).expect("lengths fit");
@@ -132,15 +139,10 @@ fn packed_or_in_place_with<T: Real>(dims: Dims) {
     // Nothing; a panel without its dy; some; all.
     let panel = 40 * (dims.batch * dims.steps).min(256);
     let lengths = [1, panel, full / 3, full.saturating_sub(1), full, full + 7];
-    let some = match (cfg!(miri), full) {
-        (true, _) => 4..5,
-        // As much as is not asked for is left alone.
-        (_, 0) => 0..1,
-        _ => 0..lengths.len(),
-    };
+    let some = if cfg!(miri) { 4..5 } else { 0..lengths.len() };
     for &len in &lengths[some] {
         let unused = |scratch: &Guarded<T>| scratch.slice().iter().all(|v| v.is_nan());
-        let enough = len >= full && full > 0;
+        let enough = len >= full;
         // Some makers' CPUs copy sooner than others; `grad` of AVX-512 does for many rows only.
         let few = if isa.name() == "avx512" { 256 } else { 0 };
         let mut packs = [!enough, !enough || dims.outputs <= few || cfg!(miri)];

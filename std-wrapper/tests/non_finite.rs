@@ -3,17 +3,17 @@
 
 mod common;
 
-use common::{adam_configs, momentum_configs, rmsprop_configs, tensor};
+use common::{EMULATED, adam_configs, momentum_configs, rmsprop_configs, tensor};
 use pergrad::core::Error::NonFinite as Refused;
 use pergrad::{
     Adam, AdamConfig, Error, LayerBatch, LayerOptimizer, Linear, NonFinite, Optimizer, Params,
     Rule, Tensor,
 };
 
-/// Runs `f` on 1 to 4 threads; where emulators usually run the tests, which take minutes for it, on 4.
+/// Runs `f` on 1 to 4 threads, under emulators on 4.
 fn on_threads(f: impl Fn() + Sync) {
     #[cfg(feature = "rayon")]
-    for threads in if cfg!(target_arch = "x86_64") { 1..=4 } else { 4..=4 } {
+    for threads in if EMULATED { 4..=4 } else { 1..=4 } {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&f);
     }
     f();

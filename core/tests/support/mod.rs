@@ -22,6 +22,16 @@ use proptest::test_runner::Config;
 /// Whether emulators usually run the tests, which then take fewer turns.
 pub const EMULATED: bool = !cfg!(target_arch = "x86_64");
 
+/// Whether there are vectors. Where there are none nothing is copied, and what is large goes the way of what is small.
+pub const VECTORS: bool = cfg!(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+));
+
+/// Whether to test large layers and long batches: where they go ways of their own, and not by an interpreter.
+pub const LARGE: bool = VECTORS && !cfg!(miri);
+
 /// Stamps tests that are generic over the element type, for both.
 #[allow(unused_macros, reason = "as above")]
 macro_rules! for_both_types {

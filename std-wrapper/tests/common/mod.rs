@@ -6,6 +6,9 @@ use pergrad::{
     RmspropConfig, Tensor, Window,
 };
 
+/// Whether emulators usually run the tests, which then take fewer turns.
+pub const EMULATED: bool = !cfg!(target_arch = "x86_64");
+
 /// Numbers between -1 and 1 that look random.
 pub fn tensor<T: Element>(shape: &[usize], seed: u64) -> Tensor<T> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
