@@ -176,7 +176,7 @@ where
                     }
                 }
             }
-            src = src.columns(row.panel_stride);
+            src = src.columns(row.src.panel_stride);
             c += tile;
         }
         for r in 0..if c > 0 { ROWS } else { 0 } {
@@ -253,12 +253,12 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
     unsafe {
         if const { ROWS > 1 } {
             c = overlapped::<T, S, R, ROWS, VECS, SECOND>(s, rule, fused);
-            src = src.columns(c / tile * row.panel_stride);
+            src = src.columns(c / tile * row.src.panel_stride);
         }
         while const { ROWS == 1 } && c + tile <= row.columns {
             row.fetch_ahead::<S, 1>(s, (r + 1, c), tile);
             direct::<T, S, R, ROWS, VECS, false, SECOND>(s, rule, fused, src, (r, c), tile);
-            src = src.columns(if VECS == TILE_VECS { row.panel_stride } else { tile });
+            src = src.columns(if VECS == TILE_VECS { row.src.panel_stride } else { tile });
             c += tile;
         }
         while c + S::LANES <= row.columns {
@@ -297,7 +297,7 @@ unsafe fn any_tiles<T, S, R, const TALL: usize, const ROWS: usize, const SECOND:
                 tiles::<T, S, R, ROWS, TILE_VECS, SECOND>(s, rule, fused, 0);
             }
             rows => {
-                let wide = fused.row.panel_stride == TILE_VECS * S::LANES;
+                let wide = fused.row.src.panel_stride == TILE_VECS * S::LANES;
                 for r in 0..rows.count() {
                     if wide {
                         tiles::<T, S, R, 1, 4, SECOND>(s, rule, fused, r);

@@ -79,6 +79,7 @@ fn run_input_grad<T: Element>(
         steps: 1,
         x: weight.as_ptr(),
         x_stride: inputs,
+        panel_stride: 0,
         dy: dy.as_ptr(),
         dy_stride: 1,
         dy_row: outputs,

@@ -116,6 +116,7 @@ pub(crate) fn source<T: Element>(batch: &Batch<'_, T>) -> Source<T> {
         steps: batch.dims.steps,
         x: batch.x.as_ptr(),
         x_stride: batch.dims.inputs,
+        panel_stride: 0,
         dy: batch.dy.as_ptr(),
         dy_stride: batch.dims.outputs,
         dy_row: 1,
@@ -156,6 +157,7 @@ impl<T: Element> RowKernel<T> for GradKernel<T> {
             Way::Few => shape.few_rows(left),
             Way::Narrow => Rows::Narrow(left),
             Way::Tiles | Way::Packed if self.far => shape.far_rows(src.depth(), left),
+            Way::Tiles | Way::Packed if src.dy_row != 1 => shape.apart_rows(left),
             Way::Tiles | Way::Packed => shape.grad_rows(left),
         }
     }

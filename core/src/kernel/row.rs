@@ -6,7 +6,7 @@
 
 use super::plan::{CACHES, FAR, LINE, SMALL, wide};
 use super::sequence::sequence_tile;
-use super::shape::{LOW, PAIRED, Rows, SLIM, TILE_VECS, by_room};
+use super::shape::{HALF, LOW, PAIRED, Room, Rows, SLIM, TILE_VECS, by_room};
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
 use crate::{Element, Isa, Start};
@@ -16,8 +16,6 @@ use crate::{Element, Isa, Start};
 pub struct Row<T> {
     /// What its first tile reads.
     pub(crate) src: Source<T>,
-    /// Elements of `x` from one panel to the next.
-    pub(crate) panel_stride: usize,
     /// Its rows.
     pub(crate) rows: Rows,
     /// Columns; the last tiles may be narrower than a panel.
@@ -92,6 +90,46 @@ where
     c
 }
 
+/// The same in tiles of [`HALF`] the height, two panels wide, as long as there is more than one: Intel's CPUs take longer
+/// for a broadcast than for a vector. They read `src` from its first column on.
+///
+/// # Safety
+/// As [`tiles_of`].
+#[inline(always)]
+unsafe fn halves<T, S, K, const ROWS: usize, const WEIGHTED: bool>(
+    s: S,
+    row: &Row<T>,
+    mut src: Source<T>,
+    (r, mut c): (usize, usize),
+) -> usize
+where
+    T: Element,
+    S: Simd<T>,
+    K: Tile<T>,
+{
+    let panel = TILE_VECS * S::LANES;
+    while c + panel < row.columns {
+        let n = (row.columns - c).min(2 * panel);
+        row.fetch_ahead::<S, ROWS>(s, (r, c), n);
+        for half in (0..ROWS).step_by(HALF) {
+            let (src, at) = (src.row(half), (r + half, c));
+            // SAFETY: n columns and HALF rows are inside.
+            unsafe {
+                if n == 2 * panel {
+                    K::tile::<S, HALF, 4, false, WEIGHTED>(s, src, n, row, at);
+                } else if n > 3 * S::LANES {
+                    K::tile::<S, HALF, 4, true, WEIGHTED>(s, src, n, row, at);
+                } else {
+                    K::tile::<S, HALF, 3, true, WEIGHTED>(s, src, n, row, at);
+                }
+            }
+        }
+        src = src.columns(2 * src.panel_stride);
+        c += n;
+    }
+    c
+}
+
 /// The tiles of `ROWS` rows from `r` on, in panels of `VECS` vectors; they read `src`, not the row's.
 ///
 /// # Safety
@@ -111,24 +149,36 @@ unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
-        if const { (ROWS <= LOW || K::WIDE) && VECS == TILE_VECS } && row.panel_stride == panel {
+        if const { (ROWS <= LOW || K::WIDE) && VECS == TILE_VECS } && row.src.panel_stride == panel
+        {
             // Panels lie side by side: a few rows are wide instead, for more sums at a time. (A vector of a whole
             // line of the cache takes as long to load as two products.)
             if const { ROWS == 1 && K::WIDE && S::LANES * size_of::<T>() < LINE && S::REGISTERS > 8 }
             {
                 c = wide_tiles::<T, S, K, ROWS, 8, WEIGHTED>(s, row, src, (r, c));
             }
-            if const { ROWS == 1 || ROWS * 4 + 4 < S::REGISTERS } {
+            if const { ROWS == 1 || ROWS * 4 + 4 < S::REGISTERS }
+                && !(const { ROWS == HALF } && s.intel())
+            {
                 c = wide_tiles::<T, S, K, ROWS, 4, WEIGHTED>(s, row, src, (r, c));
             }
             src = src.columns(c);
+        }
+        if const { K::WIDE && VECS == TILE_VECS && Room::of::<T, S>().has_halves(ROWS) }
+            && s.intel()
+        {
+            c = halves::<T, S, K, ROWS, WEIGHTED>(s, row, src, (r, c));
+            if c >= row.columns {
+                return;
+            }
+            src = src.columns(c / panel * src.panel_stride);
         }
         // Sums that are resumed are wanted at once: those of the next tile are fetched.
         let next = if row.ends.start == Start::Resume { panel } else { 0 };
         while c + panel <= row.columns {
             row.fetch_ahead::<S, ROWS>(s, (r, c + next), panel);
             K::tile::<S, ROWS, VECS, false, WEIGHTED>(s, src, panel, row, (r, c));
-            src = src.columns(row.panel_stride);
+            src = src.columns(row.src.panel_stride);
             c += panel;
         }
         if c < row.columns {
@@ -203,11 +253,10 @@ pub(crate) fn ahead_from<T: Element>(isa: Isa, bytes: usize, depth: usize, array
 impl<T: Element> Row<T> {
     /// The first of what reads `src`; the rest is to be filled in.
     #[inline(always)]
-    pub(crate) fn of(src: Source<T>, panel_stride: usize) -> Self {
+    pub(crate) fn of(src: Source<T>) -> Self {
         let nowhere = Out { p: core::ptr::null_mut(), stride: 0 };
         Row {
             src,
-            panel_stride,
             rows: Rows::Single(0),
             columns: 0,
             ends: Ends::FRESH,

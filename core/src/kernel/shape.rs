@@ -100,6 +100,9 @@ const PAIRED_STEPS: usize = 8;
 /// Most `(b, t)` for which tiles of an output that is far are not tall.
 const FAR_DEPTH: usize = 64;
 
+/// Rows of half a tall tile, where there are 32 registers.
+pub(super) const HALF: usize = 6;
+
 /// Rows that are low, and wide.
 pub(super) const LOW: usize = 3;
 
@@ -132,6 +135,12 @@ impl Shape {
     pub(crate) fn far_rows(&self, depth: usize, left: usize) -> Rows {
         let [tall, rows, _] = self.grad;
         self.rows_up_to(if !CACHES || depth > FAR_DEPTH { tall } else { rows }, left)
+    }
+
+    /// The same for `dy` whose rows lie apart: where tiles are halves of tall ones anyway, fewer lines of it at a time.
+    pub(crate) fn apart_rows(&self, left: usize) -> Rows {
+        let [tall, rows, _] = self.grad;
+        self.rows_up_to(if self.intel { rows } else { tall }, left)
     }
 
     /// Rows of tiles with one sum an element, the tallest as told.
@@ -248,6 +257,12 @@ impl Room {
             Room::Scalars32 => 2,
             Room::Emulated | Room::Software => 1,
         }
+    }
+
+    /// Whether a tile of so many rows may as well be tiles of [`HALF`] the height and twice the width.
+    #[inline(always)]
+    pub(super) const fn has_halves(&self, rows: usize) -> bool {
+        matches!(self, Room::Vectors32) && (rows == HALF || rows == self.tall())
     }
 
     /// Whether a tile of so many rows is such a one.

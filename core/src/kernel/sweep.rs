@@ -108,6 +108,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     let single = rows == 1 && columns > SHORT && bytes(&src) >= K::SINGLE_FROM;
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
+    let src = Source { panel_stride: shape.panel.get(), ..src };
     let few = CACHES && depth > 0 && (single || depth <= kernel.few(&shape, &src, columns));
     let near = src.x_stride * size_of::<T>() < NEAR || depth <= FEW;
     let simple = few || near && depth <= BLOCK && src.weights.is_null();
@@ -124,7 +125,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         false => Way::Tiles,
     };
     kernel.block(true, true);
-    let mut row = Row::of(src, shape.panel.get());
+    let mut row = Row::of(src);
     let mut j = 0;
     while j < rows {
         row.rows = kernel.rows(&shape, &src, way, rows - j);
@@ -159,7 +160,7 @@ unsafe fn cut<T: Element, K: RowKernel<T>>(
         if c >= columns {
             return;
         }
-        row.src.x = row.src.x.wrapping_add(most / panel * row.panel_stride);
+        row.src.x = row.src.x.wrapping_add(most / panel * row.src.panel_stride);
     }
 }
 
@@ -374,7 +375,8 @@ impl<T: Element> Walk<T> {
     ) {
         let mut packed = dy;
         while j < end {
-            let mut src = Source { x: panels.x, x_stride: panels.x_stride, ..self.src }.row(j);
+            let Panels { x, x_stride, panel_stride, .. } = panels;
+            let mut src = Source { x, x_stride, panel_stride, ..self.src }.row(j);
             let next = kernel.rows(&self.shape, &self.src, self.way(), self.rows - j);
             let rows = next.count();
             if let Some(dy) = packed {
@@ -382,7 +384,7 @@ impl<T: Element> Walk<T> {
                 src.weights = core::ptr::null();
                 packed = Some(dy.wrapping_add(rows * src.depth()));
             }
-            let mut row = Row { rows: next, ..Row::of(src, panels.panel_stride) };
+            let mut row = Row { rows: next, ..Row::of(src) };
             // SAFETY: rows j .. j + rows are inside.
             unsafe { cut(self.isa, &mut row, self.shape.panel, panels.n, (j, panels.i), kernel) };
             j += rows;

@@ -15,7 +15,7 @@
 //! is compiled need not be added up.
 
 use super::plan::{CACHES, LATE, LINE};
-use super::shape::Room;
+use super::shape::{HALF, Room, TILE_VECS};
 use super::unroll::unroll;
 use super::vectors::{advance, fma_row, load, moments_row, scale_row, splat_row, store, stream};
 use crate::simd::{Loops, Simd, TileLoop};
@@ -32,6 +32,8 @@ pub struct Source<T> {
     pub(crate) x: *const T,
     /// Elements from one `(b, t)` of `x` to the next.
     pub(crate) x_stride: usize,
+    /// Elements of `x` from one panel to the next; [`super::sweep`] says.
+    pub(crate) panel_stride: usize,
     pub(crate) dy: *const T,
     /// Elements from one `(b, t)` of `dy` to the next.
     pub(crate) dy_stride: usize,
@@ -68,6 +70,36 @@ impl<T: Element> Source<T> {
         }
         // SAFETY: b < batch elements by contract.
         unsafe { *self.weights.add(b) }
+    }
+
+    /// Vectors of `x` for the `(b, t)` that `x` points to: of two panels, if it is [half](HALF) a tall tile and wide.
+    ///
+    /// # Safety
+    /// As [`load`]; the panels are inside.
+    #[inline(always)]
+    unsafe fn x<S: Simd<T>, const ROWS: usize, const VECS: usize, const TAIL: bool>(
+        &self,
+        s: S,
+        x: *const T,
+        n: usize,
+    ) -> [S::V; VECS] {
+        // SAFETY: by contract.
+        unsafe {
+            if const { !(ROWS == HALF && VECS > TILE_VECS && Room::of::<T, S>().has_halves(ROWS)) }
+            {
+                return load::<T, S, VECS, TAIL>(s, x, n);
+            }
+            let [[mut xs]] = s.zeros();
+            unroll!(for v in 0..VECS {
+                let x = x.add(v / TILE_VECS * self.panel_stride + v % TILE_VECS * S::LANES);
+                xs[v] = if TAIL && v == VECS - 1 {
+                    s.load_first(x, n - v * S::LANES, T::ZERO)
+                } else {
+                    s.load(x)
+                };
+            });
+            xs
+        }
     }
 
     /// Fetches what a tall tile will read soon, or what the next tiles will if it is [late](Source::late): of a copy of
@@ -465,7 +497,7 @@ impl<T: Element> GradAt<T> {
         // SAFETY: by contract; the loop stays inside steps, rows and columns.
         unsafe {
             for _ in 0..steps {
-                let xs = load::<T, S, VECS, TAIL>(s, x, n);
+                let xs = src.x::<S, ROWS, VECS, TAIL>(s, x, n);
                 src.fetch_soon::<S, ROWS, VECS>(s, x, dy);
                 unroll!(for r in 0..ROWS {
                     let d = if const { S::LANES == 1 || ROWS == 1 } || src.dy_row == 1 {
