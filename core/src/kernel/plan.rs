@@ -2,6 +2,7 @@
 //! Why, is told in [`super::sweep`].
 
 use super::few::FEW;
+use super::row::DEEP;
 use super::shape::Shape;
 use super::tile::Source;
 use crate::{Dims, Element};
@@ -56,6 +57,12 @@ const PART: usize = 48;
 /// ones lie far apart, and want the panel to the right fetched.
 pub(super) const FEW_STEPS: usize = 32;
 
+/// Up to so many rows never pay for a copy of rows that lie apart, on Intel's CPUs.
+const NEVER_COPIED: usize = 64;
+
+/// The same of a copy of rows whose vectors lie across lines of the cache.
+const UNSPLIT: usize = 36;
+
 /// Up to so many rows, if their panels are wide, read a small `x` where it is.
 const UNCOPIED: usize = 128;
 
@@ -103,7 +110,8 @@ pub(super) fn few_sums<T>(shape: &Shape, src: &Source<T>, columns: usize, square
 pub(super) const fn scratch_len(dims: Dims) -> usize {
     let Dims { batch, steps, outputs: rows, inputs: columns } = dims;
     let all = batch.saturating_mul(steps);
-    if !may_pack(columns.saturating_mul(size_of::<f32>()), rows) || all <= FEW {
+    let stride = columns.saturating_mul(size_of::<f32>());
+    if !(may_pack(stride, rows) || is_split(stride, rows)) || all <= FEW {
         return 0;
     }
     let block = if all < BLOCK || steps >= all { all } else { block_of(BLOCK, steps) * steps };
@@ -146,7 +154,11 @@ pub(super) const fn wide<T>(shape: Shape) -> bool {
 ///
 /// `most` of them do if panels are wider than a line of the cache.
 pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
+    let apart = src.x_stride * size_of::<T>();
     let most = match wide::<T>(shape) {
+        _ if shape.intel && src.dy_row == 1 && (apart > PAGE || is_split(apart, rows)) => {
+            most.min(NEVER_COPIED)
+        }
         false if shape.registers == 16 && src.depth() >= LATE => most.min(2 * NARROW_RESTS),
         false => most.min(NARROW_RESTS),
         true => most,
@@ -178,6 +190,9 @@ pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
         (PART..MANY).contains(&rows) && src.dy_row == 1 && (2..=FEW_STEPS).contains(&src.steps);
     let far = match wide::<T>(shape) {
         false => NEAR,
+        true if shape.intel && src.dy_row == 1 && src.depth() >= DEEP && is_split(stride, rows) => {
+            0
+        }
         true if rows <= UNCOPIED && is_small(src) => return false,
         true if part && dy >= PAGE / 2 => PAGE / 2,
         true if rows < MANY || src.dy_row != 1 => PAGE,
@@ -186,7 +201,13 @@ pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
         true if dy >= PAGE / 2 => PAGE / 4,
         true => PAGE / 2,
     };
-    stride >= far && may_pack(stride, rows)
+    CACHES && stride >= far && rows >= MAX_ROWS
+}
+
+/// Whether vectors of rows that are so many bytes apart lie across two lines of the cache each, and so many rows of output
+/// pay for a copy that does not: on Intel's CPUs.
+const fn is_split(stride: usize, rows: usize) -> bool {
+    CACHES && stride > 2 * LINE && !stride.is_multiple_of(LINE) && rows > UNSPLIT
 }
 
 /// The same for single rows: whether their `x` is more than a first-level cache holds.
