@@ -33,10 +33,14 @@ fn of_layers_that_are_packed() {
         (Dims::new(2, 12, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48) + 12 * SUMS),
         (Dims::new(1, 12, 4096).with_steps(300), 300 * (256 * 1024 / 4 / 300 + 48)),
         (Dims::new(3, 12, 4096).with_steps(100_000), 100_000 * (32 + 48) + 12 * SUMS),
+        // Short rows that are not whole lines of the cache.
+        (Dims::new(32, 37, 33), 32 * (64 + 48)),
+        (Dims::new(300, 37, 255), 256 * (256 + 48)),
         // Long batches of short rows, and of a few rows of output.
         (Dims::new(384, 11, 1024), 11 * SUMS),
         (Dims::new(384, 10, 64), 10 * 2 * (64 + 16)),
-        (Dims::new(384, 200, 65), 120 * 2 * (80 + 16)),
+        (Dims::new(384, 200, 64), 120 * 2 * (64 + 16)),
+        (Dims::new(384, 200, 65), 256 * (96 + 48) + 120 * 2 * (80 + 16)),
         // A few examples of larger layers: sums of 26 Ki elements, of whole tiles of rows, and of at most 4096 columns.
         (Dims::new(16, 1024, 1024), 16 * (1024 + 48) + 24 * (1024 + 16)),
         (Dims::new(16, 2, 65536), 2 * (4096 + 16)),
@@ -50,9 +54,12 @@ fn of_layers_that_are_packed() {
 #[test]
 fn nothing_for_short_or_few_rows_of_few_examples() {
     for dims in [
-        Dims::new(383, 514, 255),
+        Dims::new(383, 514, 240),
         Dims::new(5, 1000, 255),
-        Dims::new(129, 10000, 255),
+        Dims::new(129, 10000, 240),
+        Dims::new(31, 514, 255),
+        Dims::new(383, 36, 255),
+        Dims::new(383, 37, 32),
         Dims::new(383, 11, 1024),
         Dims::new(4, 1000, 4096),
         Dims::new(2, 1000, 4096).with_steps(2),

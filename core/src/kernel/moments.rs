@@ -96,8 +96,8 @@ pub fn moments<T: Element>(
 }
 
 /// The scratch memory, in elements, with which [`grad`], [`moments`] and the layer steps on `dims` run
-/// at full speed; 0 where there is nothing to gain: rows of `x` are short or those of the output few, the batch is not
-/// long, and the layer not large. Less works, and so does none.
+/// at full speed; 0 where there is nothing to gain: rows of `x` are short and of whole lines of the cache (64 bytes), or
+/// those of the output few, the batch is not long, and the layer not large. Less works, and so does none.
 ///
 /// ```
 /// use pergrad_core::{Dims, scratch_len};

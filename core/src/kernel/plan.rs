@@ -111,7 +111,7 @@ pub(super) const fn scratch_len(dims: Dims) -> usize {
     let Dims { batch, steps, outputs: rows, inputs: columns } = dims;
     let all = batch.saturating_mul(steps);
     let stride = columns.saturating_mul(size_of::<f32>());
-    if !(may_pack(stride, rows) || is_split(stride, rows)) || all <= FEW {
+    if !(may_pack(stride, rows) || is_split(stride, rows, all)) || all <= FEW {
         return 0;
     }
     let block = if all < BLOCK || steps >= all { all } else { block_of(BLOCK, steps) * steps };
@@ -156,7 +156,10 @@ pub(super) const fn wide<T>(shape: Shape) -> bool {
 pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
     let apart = src.x_stride * size_of::<T>();
     let most = match wide::<T>(shape) {
-        _ if shape.intel && src.dy_row == 1 && (apart > PAGE || is_split(apart, rows)) => {
+        _ if shape.intel
+            && src.dy_row == 1
+            && (apart > PAGE || is_split(apart, rows, src.depth())) =>
+        {
             most.min(NEVER_COPIED)
         }
         false if shape.registers == 16 && src.depth() >= LATE => most.min(2 * NARROW_RESTS),
@@ -190,9 +193,7 @@ pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
         (PART..MANY).contains(&rows) && src.dy_row == 1 && (2..=FEW_STEPS).contains(&src.steps);
     let far = match wide::<T>(shape) {
         false => NEAR,
-        true if shape.intel && src.dy_row == 1 && src.depth() >= DEEP && is_split(stride, rows) => {
-            0
-        }
+        true if shape.intel && src.dy_row == 1 && is_split(stride, rows, src.depth()) => 0,
         true if rows <= UNCOPIED && is_small(src) => return false,
         true if part && dy >= PAGE / 2 => PAGE / 2,
         true if rows < MANY || src.dy_row != 1 => PAGE,
@@ -204,10 +205,11 @@ pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
     CACHES && stride >= far && rows >= MAX_ROWS
 }
 
-/// Whether vectors of rows that are so many bytes apart lie across two lines of the cache each, and so many rows of output
-/// pay for a copy that does not: on Intel's CPUs.
-const fn is_split(stride: usize, rows: usize) -> bool {
-    CACHES && stride > 2 * LINE && !stride.is_multiple_of(LINE) && rows > UNSPLIT
+/// Whether vectors of rows that are so many bytes apart lie across two lines of the cache each, so that on Intel's CPUs a
+/// copy pays for so many rows of output and `(b, t)`.
+const fn is_split(stride: usize, rows: usize, depth: usize) -> bool {
+    let split = stride > 2 * LINE && !stride.is_multiple_of(LINE);
+    CACHES && split && rows > UNSPLIT && depth >= DEEP
 }
 
 /// The same for single rows: whether their `x` is more than a first-level cache holds.
