@@ -90,8 +90,8 @@ where
     c
 }
 
-/// The same in tiles of [`HALF`] the height, two panels wide, as long as there is more than one: Intel's CPUs take longer
-/// for a broadcast than for a vector. They read `src` from its first column on.
+/// The tiles of `ROWS` rows from `r` and of columns from `c` on, [`HALF`] as tall and two panels wide, as long as more than
+/// a panel is left; the first column behind them. (Intel's CPUs take longer for a broadcast than for a vector.)
 ///
 /// # Safety
 /// As [`tiles_of`].
@@ -149,21 +149,6 @@ unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
-        if const { (ROWS <= LOW || K::WIDE) && VECS == TILE_VECS } && row.src.panel_stride == panel
-        {
-            // Panels lie side by side: a few rows are wide instead, for more sums at a time. (A vector of a whole
-            // line of the cache takes as long to load as two products.)
-            if const { ROWS == 1 && K::WIDE && S::LANES * size_of::<T>() < LINE && S::REGISTERS > 8 }
-            {
-                c = wide_tiles::<T, S, K, ROWS, 8, WEIGHTED>(s, row, src, (r, c));
-            }
-            if const { ROWS == 1 || ROWS * 4 + 4 < S::REGISTERS }
-                && !(const { ROWS == HALF } && s.intel())
-            {
-                c = wide_tiles::<T, S, K, ROWS, 4, WEIGHTED>(s, row, src, (r, c));
-            }
-            src = src.columns(c);
-        }
         if const { K::WIDE && VECS == TILE_VECS && Room::of::<T, S>().has_halves(ROWS) }
             && s.intel()
         {
@@ -172,6 +157,19 @@ unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED
                 return;
             }
             src = src.columns(c / panel * src.panel_stride);
+        } else if const { (ROWS <= LOW || K::WIDE) && VECS == TILE_VECS }
+            && src.panel_stride == panel
+        {
+            // Panels lie side by side: a few rows are wide instead, for more sums at a time. (A vector of a whole
+            // line of the cache takes as long to load as two products.)
+            if const { ROWS == 1 && K::WIDE && S::LANES * size_of::<T>() < LINE && S::REGISTERS > 8 }
+            {
+                c = wide_tiles::<T, S, K, ROWS, 8, WEIGHTED>(s, row, src, (r, c));
+            }
+            if const { ROWS == 1 || ROWS * 4 + 4 < S::REGISTERS } {
+                c = wide_tiles::<T, S, K, ROWS, 4, WEIGHTED>(s, row, src, (r, c));
+            }
+            src = src.columns(c);
         }
         // Sums that are resumed are wanted at once: those of the next tile are fetched.
         let next = if row.ends.start == Start::Resume { panel } else { 0 };

@@ -3,12 +3,13 @@
 //!
 //! Plan:
 //!
-//! * A tile reads a panel of columns of every `(b, t)`. Rows of `x` are `I` elements apart, and strides
-//!   of a page put them all into the same few cache sets; so `x` is *packed* into panels of the tile's
-//!   width, `[panel][b, t][columns]`, as many columns at a time as fit the scratch and the second-level
-//!   cache, and `dy` (times the example weights) as `[b, t][rows]` for some rows of tiles at a time, since a
-//!   line of the cache holds more of it than one row of tiles wants. Where that goes for several groups of columns,
-//!   `dy` of as many rows as there is room for is packed first, and once.
+//! * A tile reads a panel of columns of every `(b, t)`. Rows of `x` are `I` elements apart, and strides of a page
+//!   put them all into the same few cache sets, and vectors of rows that are not whole lines of the cache lie
+//!   across two of them; so `x` is *packed* into panels of the tile's width, `[panel][b, t][columns]`, as many
+//!   columns at a time as fit the scratch and the second-level cache, and `dy` (times the example weights) as
+//!   `[b, t][rows]` for some rows of tiles at a time, since a line of the cache holds more of it than one row of tiles
+//!   wants. Where that goes for several groups of columns, `dy` of as many rows as there is room for is packed
+//!   first, and once.
 //! * An output that is kept in memory is resumed every [`BLOCK`] `(b, t)`, so that panels stay in cache
 //!   however large the batch is.
 //! * For fewer rows of output the time goes into the copy of `x`. Where sums can be resumed they are, after some

@@ -5,14 +5,14 @@
 //! batch goes by; each step of it loads `VECS` vectors of `x` and broadcasts `ROWS` elements of `dy`.
 //! Lanes are output elements, so every sum is a fold in index order whatever the tile's size.
 //!
-//! Sizes: with 32 vector registers `grad` 12 x 2 (24 accumulators, 2 `x`, 1 `dy`) and moments 6 x 2 (two sums each, and
-//! the products), with 16 registers 6 x 2 and 3 x 2; of rows left over fewer, and wider; a sequence
-//! ([`super::sequence`]) holds `g` as well, so 10 x 1 or 4 x 2, or 12 x 2, or 6 x 2 of two examples, if it is long
-//! enough that both sums can wait in memory meanwhile (with 16 registers they always do, and 6 x 2 of one example it
-//! is: twelve products at a time keep the multipliers busy, four do not). With 32 registers of one element, 2 x 4 of
-//! everything; the backend may bring that loop in assembly ([`Loops`]). Where a vector takes one slot of two
-//! multipliers, as on Intel's CPUs, every instruction beside them may take one from them: what is known when the loop
-//! is compiled need not be added up.
+//! Sizes: with 32 vector registers `grad` 12 x 2 (24 accumulators, 2 `x`, 1 `dy`), on Intel's CPUs 6 x 4, where each
+//! broadcast is for four products, and moments 6 x 2 (two sums each, and the products), with 16 registers 6 x 2 and
+//! 3 x 2; of rows left over fewer, and wider; a sequence ([`super::sequence`]) holds `g` as well, so 10 x 1 or 4 x 2, or
+//! 12 x 2, or 6 x 2 of two examples, if it is long enough that both sums can wait in memory meanwhile (with 16 registers
+//! they always do, and 6 x 2 of one example it is: twelve products at a time keep the multipliers busy, four do not).
+//! With 32 registers of one element, 2 x 4 of everything; the backend may bring that loop in assembly ([`Loops`]). Where a
+//! vector takes one slot of two multipliers, as on Intel's CPUs, every instruction beside them may take one from them:
+//! what is known when the loop is compiled need not be added up.
 
 use super::plan::{CACHES, LATE, LINE};
 use super::shape::{HALF, Room, TILE_VECS};

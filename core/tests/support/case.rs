@@ -171,6 +171,7 @@ pub fn large_shapes() -> Vec<Dims> {
         (70, 1, 34, far + 20),
         (34, 1, 140, far + 20),
         (258, 1, 5, far + 3),
+        (40, 1, 45, 99), // rows that are not whole lines of the cache
         (3, 20, 20, far + 3),
         // A single row of the output, from afar.
         (259, 1, 1, 1030),
