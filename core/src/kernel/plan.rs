@@ -2,7 +2,6 @@
 //! Why, is told in [`super::sweep`].
 
 use super::few::FEW;
-use super::row::DEEP;
 use super::shape::Shape;
 use super::tile::Source;
 use crate::{Dims, Element};
@@ -60,8 +59,9 @@ pub(super) const FEW_STEPS: usize = 32;
 /// Up to so many rows never pay for a copy of rows that lie apart, on Intel's CPUs.
 const NEVER_COPIED: usize = 64;
 
-/// The same of a copy of rows whose vectors lie across lines of the cache.
+/// The same of a copy of rows whose vectors lie across lines of the cache, for which there are so many `(b, t)` at least.
 const UNSPLIT: usize = 36;
+const UNSPLIT_DEPTH: usize = 32;
 
 /// Up to so many rows, if their panels are wide, read a small `x` where it is.
 const UNCOPIED: usize = 128;
@@ -154,14 +154,9 @@ pub(super) const fn wide<T>(shape: Shape) -> bool {
 ///
 /// `most` of them do if panels are wider than a line of the cache.
 pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
-    let apart = src.x_stride * size_of::<T>();
+    let apart = shape.intel && src.dy_row == 1 && src.x_stride * size_of::<T>() > PAGE;
     let most = match wide::<T>(shape) {
-        _ if shape.intel
-            && src.dy_row == 1
-            && (apart > PAGE || is_split(apart, rows, src.depth())) =>
-        {
-            most.min(NEVER_COPIED)
-        }
+        _ if apart || splitting_costs(shape, src, rows) => most.min(NEVER_COPIED),
         false if shape.registers == 16 && src.depth() >= LATE => most.min(2 * NARROW_RESTS),
         false => most.min(NARROW_RESTS),
         true => most,
@@ -186,14 +181,29 @@ fn is_small<T: Element>(src: &Source<T>) -> bool {
     few && bytes(src) <= FAR / 2 && src.x_stride * size_of::<T>() < 4 * PAGE
 }
 
+/// Whether vectors of `x` lie across two lines of the cache each, and a copy of it pays for that alone.
+fn splitting_costs<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
+    let split = is_split(src.x_stride * size_of::<T>(), rows, src.depth());
+    shape.intel && src.dy_row == 1 && split
+}
+
+/// Whether vectors of rows that are so many bytes apart do, of enough `(b, t)` and for enough rows of output that a copy
+/// pays on Intel's CPUs.
+const fn is_split(stride: usize, rows: usize, depth: usize) -> bool {
+    let split = stride > 2 * LINE && !stride.is_multiple_of(LINE);
+    CACHES && split && rows > UNSPLIT && depth >= UNSPLIT_DEPTH
+}
+
 /// Whether to copy `x` pays, for so many rows of output.
 pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
     let [stride, dy] = [src.x_stride, src.dy_stride].map(|stride| stride * size_of::<T>());
+    if splitting_costs(shape, src, rows) {
+        return true;
+    }
     let part =
         (PART..MANY).contains(&rows) && src.dy_row == 1 && (2..=FEW_STEPS).contains(&src.steps);
     let far = match wide::<T>(shape) {
         false => NEAR,
-        true if shape.intel && src.dy_row == 1 && is_split(stride, rows, src.depth()) => 0,
         true if rows <= UNCOPIED && is_small(src) => return false,
         true if part && dy >= PAGE / 2 => PAGE / 2,
         true if rows < MANY || src.dy_row != 1 => PAGE,
@@ -202,14 +212,7 @@ pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
         true if dy >= PAGE / 2 => PAGE / 4,
         true => PAGE / 2,
     };
-    CACHES && stride >= far && rows >= MAX_ROWS
-}
-
-/// Whether vectors of rows that are so many bytes apart lie across two lines of the cache each, so that on Intel's CPUs a
-/// copy pays for so many rows of output and `(b, t)`.
-const fn is_split(stride: usize, rows: usize, depth: usize) -> bool {
-    let split = stride > 2 * LINE && !stride.is_multiple_of(LINE);
-    CACHES && split && rows > UNSPLIT && depth >= DEEP
+    stride >= far && may_pack(stride, rows)
 }
 
 /// The same for single rows: whether their `x` is more than a first-level cache holds.

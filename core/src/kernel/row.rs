@@ -90,8 +90,8 @@ where
     c
 }
 
-/// The tiles of `ROWS` rows from `r` and of columns from `c` on, [`HALF`] as tall and two panels wide, as long as more than
-/// a panel is left; the first column behind them. (Intel's CPUs take longer for a broadcast than for a vector.)
+/// The tiles of `ROWS` rows from `r` on, [`HALF`] as tall and two panels wide, as long as more than a panel is left of the
+/// columns; the first column behind them. (Intel's CPUs take longer for a broadcast than for a vector.)
 ///
 /// # Safety
 /// As [`tiles_of`].
@@ -100,7 +100,7 @@ unsafe fn halves<T, S, K, const ROWS: usize, const WEIGHTED: bool>(
     s: S,
     row: &Row<T>,
     mut src: Source<T>,
-    (r, mut c): (usize, usize),
+    r: usize,
 ) -> usize
 where
     T: Element,
@@ -108,6 +108,7 @@ where
     K: Tile<T>,
 {
     let panel = TILE_VECS * S::LANES;
+    let mut c = 0;
     while c + panel < row.columns {
         let n = (row.columns - c).min(2 * panel);
         row.fetch_ahead::<S, ROWS>(s, (r, c), n);
@@ -152,10 +153,7 @@ unsafe fn tiles_of<T, S, K, const ROWS: usize, const VECS: usize, const WEIGHTED
         if const { K::WIDE && VECS == TILE_VECS && Room::of::<T, S>().has_halves(ROWS) }
             && s.intel()
         {
-            c = halves::<T, S, K, ROWS, WEIGHTED>(s, row, src, (r, c));
-            if c >= row.columns {
-                return;
-            }
+            c = halves::<T, S, K, ROWS, WEIGHTED>(s, row, src, r);
             src = src.columns(c / panel * src.panel_stride);
         } else if const { (ROWS <= LOW || K::WIDE) && VECS == TILE_VECS }
             && src.panel_stride == panel

@@ -312,8 +312,8 @@ impl<T: Element> Walk<T> {
                 };
                 for i in (0..self.columns).step_by(width) {
                     let n = width.min(self.columns - i);
-                    let Source { x: near, x_stride, .. } = self.src;
-                    let mut panels = Panels { x: near, x_stride, panel_stride: panel, i, n };
+                    let Source { x: near, x_stride, panel_stride, .. } = self.src;
+                    let mut panels = Panels { x: near, x_stride, panel_stride, i, n };
                     if let Some((x, _)) = x {
                         // Of single rows the panels lie side by side.
                         let (x_stride, panel_stride) = match self.single {

@@ -17,7 +17,9 @@
 use super::plan::{CACHES, LATE, LINE};
 use super::shape::{HALF, Room, TILE_VECS};
 use super::unroll::unroll;
-use super::vectors::{advance, fma_row, load, moments_row, scale_row, splat_row, store, stream};
+use super::vectors::{
+    advance, fma_row, load, load_panels, moments_row, scale_row, splat_row, store, stream,
+};
 use crate::simd::{Loops, Simd, TileLoop};
 use crate::{Element, Fold, Start};
 
@@ -75,7 +77,7 @@ impl<T: Element> Source<T> {
     /// Vectors of `x` for the `(b, t)` that `x` points to: of two panels, if it is [half](HALF) a tall tile and wide.
     ///
     /// # Safety
-    /// As [`load`]; the panels are inside.
+    /// As [`load_panels`].
     #[inline(always)]
     unsafe fn x<S: Simd<T>, const ROWS: usize, const VECS: usize, const TAIL: bool>(
         &self,
@@ -85,20 +87,11 @@ impl<T: Element> Source<T> {
     ) -> [S::V; VECS] {
         // SAFETY: by contract.
         unsafe {
-            if const { !(ROWS == HALF && VECS > TILE_VECS && Room::of::<T, S>().has_halves(ROWS)) }
-            {
-                return load::<T, S, VECS, TAIL>(s, x, n);
+            if const { ROWS == HALF && VECS > TILE_VECS && Room::of::<T, S>().has_halves(ROWS) } {
+                load_panels::<T, S, VECS, TAIL>(s, x, self.panel_stride, n)
+            } else {
+                load::<T, S, VECS, TAIL>(s, x, n)
             }
-            let [[mut xs]] = s.zeros();
-            unroll!(for v in 0..VECS {
-                let x = x.add(v / TILE_VECS * self.panel_stride + v % TILE_VECS * S::LANES);
-                xs[v] = if TAIL && v == VECS - 1 {
-                    s.load_first(x, n - v * S::LANES, T::ZERO)
-                } else {
-                    s.load(x)
-                };
-            });
-            xs
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is done with `VECS` vectors side by side, one row of a tile, and with the pointers to them.
 
+use super::shape::TILE_VECS;
 use super::unroll::unroll;
 use crate::Element;
 use crate::simd::Simd;
@@ -30,14 +31,34 @@ where
     T: Element,
     S: Simd<T>,
 {
+    // SAFETY: by contract.
+    unsafe { load_panels::<T, S, VECS, TAIL>(s, p, TILE_VECS * S::LANES, n) }
+}
+
+/// The same of panels of [`TILE_VECS`] vectors that are `panel_stride` elements apart.
+///
+/// # Safety
+/// As [`load`], of each panel.
+#[inline(always)]
+pub(super) unsafe fn load_panels<T, S, const VECS: usize, const TAIL: bool>(
+    s: S,
+    p: *const T,
+    panel_stride: usize,
+    n: usize,
+) -> [S::V; VECS]
+where
+    T: Element,
+    S: Simd<T>,
+{
     let [[mut out]] = s.zeros();
     unroll!(for v in 0..VECS {
         // SAFETY: inside the elements promised by contract.
         out[v] = unsafe {
+            let p = p.add(v / TILE_VECS * panel_stride + v % TILE_VECS * S::LANES);
             if TAIL && v == VECS - 1 {
-                s.load_first(p.add(v * S::LANES), n - v * S::LANES, T::ZERO)
+                s.load_first(p, n - v * S::LANES, T::ZERO)
             } else {
-                s.load(p.add(v * S::LANES))
+                s.load(p)
             }
         };
     });

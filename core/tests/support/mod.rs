@@ -26,6 +26,7 @@ pub const EMULATED: bool = !cfg!(target_arch = "x86_64");
 pub const VECTORS: bool = cfg!(any(
     target_arch = "x86_64",
     target_arch = "aarch64",
+    all(target_arch = "x86", target_feature = "sse2"),
     all(target_arch = "wasm32", target_feature = "simd128")
 ));
 
