@@ -7,9 +7,10 @@
 //!
 //! Plan: some rows of `W` are copied, column by column, so that each lane of the sum is a vector of as many outputs, and
 //! nothing is added up across a vector. The copy has the lanes in the order in which they are added: `l` and `l + 8` are
-//! summed together, and what waits for more lanes, waits in memory. (Those of short rows are added in registers.) It
-//! pays where `W` is seen by many rows of `x`, and as long as the copy stays in the first-level cache. Outputs that do not
-//! fill a vector are rather dot products as elsewhere if they are few.
+//! summed together, and what waits for more lanes, waits in memory. (Those of short rows are added in registers; on
+//! Intel's CPUs twice as many outputs of longer rows are summed lane by lane.) It pays where `W` is seen by many rows of
+//! `x`, and as long as the copy stays in the first-level cache, or close to it. Outputs that do not fill a vector are
+//! rather dot products as elsewhere if they are few.
 
 use super::forward::{Forward, X_BYTES, fit};
 use super::plan::CACHES;
@@ -23,11 +24,14 @@ use crate::{Dims, Element, Isa, Start};
 /// The most columns of rows that are short.
 const SHORT: usize = 64;
 
-/// Bytes of the copy.
-const COPY_BYTES: usize = 32 << 10;
+/// Bytes of the copy of a vector of outputs.
+const VECTOR_BYTES: usize = 16 << 10;
 
-/// Bytes of sums that wait for others: three tiles.
-const WAITING_BYTES: usize = 3 * 12 * 64;
+/// Bytes of the copy, of which it takes half on other CPUs than Intel's.
+const COPY_BYTES: usize = WIDEST * VECTOR_BYTES;
+
+/// Bytes of sums that wait for others: four tiles at most.
+const WAITING_BYTES: usize = 4 * 24 * 64;
 
 /// Bytes of memory: the copy, and then what waits. (Beside other things on the stack, the sums are more often at such a
 /// distance from the copy that loads wait for their stores.)
@@ -35,6 +39,11 @@ pub(super) const ROOM: usize = if CACHES { COPY_BYTES + WAITING_BYTES } else { 0
 
 /// Vectors of outputs side by side, if there are so many.
 const WIDE: usize = 2;
+
+/// The same on Intel's CPUs, which are short of broadcasts, one of `x` for four products; and the least columns for which
+/// that is worth twice as many sums that wait.
+const WIDEST: usize = 4;
+const LONG: usize = 81;
 
 /// Rows of `x` that go by in whole tiles, whatever the tiles.
 const MULTIPLE: usize = 12;
@@ -58,7 +67,7 @@ pub(super) fn side_by_side<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> usize {
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
     let lanes = shape.lanes();
-    if !shape.holds_sums() || inputs > COPY_BYTES / (WIDE * lanes * size_of::<T>()) {
+    if !shape.holds_sums() || inputs > VECTOR_BYTES / (lanes * size_of::<T>()) {
         return 0;
     }
     // For each row of `x`, in quarters of a cycle, as measured: those of short rows on Zen 5, where both ways take less than
@@ -91,6 +100,9 @@ pub(super) fn side_by_side<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> usize {
         _ => outputs - rest,
     }
 }
+
+/// All lanes at once: so many are summed in registers.
+const ALL: usize = REDUCTION_LANES;
 
 /// Lane number `n` in the order in which lanes are added.
 fn lane(n: usize) -> usize {
@@ -244,33 +256,42 @@ impl<T: Element> Lanes<'_, T> {
         low
     }
 
-    /// All lanes, as [`Self::all_lanes`], of rows that have a column for each.
+    /// All lanes, as [`Self::all_lanes`], of rows that have a column for each: `AT_ONCE` of them, one or two, are summed
+    /// in registers.
     ///
     /// # Safety
     /// As [`Self::pair`], for all of them; there is room for the sums that wait.
     #[inline(always)]
-    unsafe fn pairs<S, const R: usize, const C: usize>(&mut self, s: S) -> Sums<S::V, C, R>
+    unsafe fn waiting_lanes<S, const R: usize, const C: usize, const AT_ONCE: usize>(
+        &mut self,
+        s: S,
+    ) -> Sums<S::V, C, R>
     where
         S: Simd<T>,
     {
-        const { assert!(3 * size_of::<Sums<S::V, C, R>>() <= WAITING_BYTES) }
+        // Of 16 lanes 4 wait at most, of 8 pairs 3.
+        let most = const { (REDUCTION_LANES / AT_ONCE).ilog2() as usize };
+        const { assert!(size_of::<[Sums<S::V, C, R>; 4]>() <= WAITING_BYTES) }
         // (Aligned, as the memory and the copy's length are.)
         let waiting = self.job.memory.wrapping_byte_add(COPY_BYTES).cast::<Sums<S::V, C, R>>();
         let mut k = 0;
         loop {
-            // SAFETY: by contract; of 8 pairs at most 3 sums wait, and those that `k` has a bit for.
+            // SAFETY: by contract; there are no more sums that wait, and those that `k` has a bit for.
             unsafe {
-                let mut sums = self.pair::<S, R, C>(s, lane(2 * k));
+                let mut sums = match AT_ONCE {
+                    1 => self.lane::<S, R, C>(s, lane(k)),
+                    _ => self.pair::<S, R, C>(s, lane(2 * k)),
+                };
                 let ready = k.trailing_ones() as usize;
                 for at in 0..ready {
                     let mut earlier = waiting.add(at).read();
                     add(s, &mut earlier, &sums);
                     sums = earlier;
                 }
-                k += 1;
-                if k == 8 {
+                if ready == most {
                     return sums;
                 }
+                k += 1;
                 waiting.add(ready).write(sums);
             }
         }
@@ -318,7 +339,7 @@ impl<T: Element> Forward<'_, T> {
     /// # Safety
     /// They are inside, but for the end of the last vector.
     #[cfg_attr(optimized, inline(always))]
-    unsafe fn columns_tile<S, const R: usize, const C: usize, const IS_SHORT: bool>(
+    unsafe fn columns_tile<S, const R: usize, const C: usize, const AT_ONCE: usize>(
         &self,
         s: S,
         (row, j): (usize, usize),
@@ -329,9 +350,12 @@ impl<T: Element> Forward<'_, T> {
         unsafe {
             let x = self.x.add(row * self.inputs);
             let mut lanes = Lanes { job: self, x, w: self.memory };
-            let sums =
-                if IS_SHORT { lanes.all_lanes::<S, R, C>(s, 0) } else { lanes.pairs::<S, R, C>(s) };
-            let absent = IS_SHORT && self.inputs < REDUCTION_LANES;
+            let sums = if const { AT_ONCE == ALL } {
+                lanes.all_lanes::<S, R, C>(s, 0)
+            } else {
+                lanes.waiting_lanes::<S, R, C, AT_ONCE>(s)
+            };
+            let absent = const { AT_ONCE == ALL } && self.inputs < REDUCTION_LANES;
             for (c, sums) in sums.into_iter().enumerate() {
                 let j = j + c * S::LANES;
                 let n = S::LANES.min(self.outputs - j);
@@ -354,17 +378,18 @@ impl<T: Element> Forward<'_, T> {
         }
     }
 
-    /// Rows `first .. end` of `x` against `C` vectors of rows of `W`, from `j` on.
+    /// Rows `first .. end` of `x` against `C` vectors of rows of `W`, from `j` on. Returns how many.
     ///
     /// # Safety
     /// As [`run_forward_columns`].
     #[inline(always)]
-    unsafe fn columns<S, const R: usize, const C: usize, const IS_SHORT: bool>(
+    unsafe fn columns<S, const R: usize, const C: usize, const AT_ONCE: usize>(
         &self,
         s: S,
         (first, end): (usize, usize),
         j: usize,
-    ) where
+    ) -> usize
+    where
         S: Simd<T>,
     {
         let mut row = first;
@@ -372,41 +397,19 @@ impl<T: Element> Forward<'_, T> {
         unsafe {
             self.copy_columns::<S, C>(s, j);
             while row + R <= end {
-                self.columns_tile::<S, R, C, IS_SHORT>(s, (row, j));
+                self.columns_tile::<S, R, C, AT_ONCE>(s, (row, j));
                 row += R;
             }
             while R > 3 && row + 3 <= end {
-                self.columns_tile::<S, 3, C, IS_SHORT>(s, (row, j));
+                self.columns_tile::<S, 3, C, AT_ONCE>(s, (row, j));
                 row += 3;
             }
             while row < end {
-                self.columns_tile::<S, 1, C, IS_SHORT>(s, (row, j));
+                self.columns_tile::<S, 1, C, AT_ONCE>(s, (row, j));
                 row += 1;
             }
         }
-    }
-
-    /// The same in tiles of `SHORT_R` rows if they are short, of `R` if they are not.
-    ///
-    /// # Safety
-    /// As [`run_forward_columns`].
-    #[inline(always)]
-    unsafe fn all_columns<S, const SHORT_R: usize, const R: usize, const C: usize>(
-        &self,
-        s: S,
-        rows: (usize, usize),
-        j: usize,
-    ) where
-        S: Simd<T>,
-    {
-        // SAFETY: by contract.
-        unsafe {
-            if self.inputs <= SHORT {
-                self.columns::<S, SHORT_R, C, true>(s, rows, j);
-            } else {
-                self.columns::<S, R, C, false>(s, rows, j);
-            }
-        }
+        C
     }
 }
 
@@ -455,20 +458,26 @@ pub(crate) unsafe fn run_forward_columns<T: Element, S: Simd<T>>(
     n: usize,
 ) {
     let rows = (0, rows);
-    for j in (0..n).step_by(WIDE * S::LANES) {
-        let left = n - j;
-        // SAFETY: by contract; j < outputs, for two vectors also j + LANES.
+    let (short, long) = (job.inputs <= SHORT, s.intel() && job.inputs >= LONG);
+    let mut j = 0;
+    while j < n {
+        let vectors = (n - j).div_ceil(S::LANES);
+        // SAFETY: by contract; so many vectors begin before the last output.
         unsafe {
             by_room!(T, S, {
-                Vectors32 => if left > S::LANES {
-                    job.all_columns::<S, 4, 6, WIDE>(s, rows, j);
-                } else {
-                    job.all_columns::<S, 4, 6, 1>(s, rows, j);
+                Vectors32 => j += S::LANES * match vectors {
+                    WIDEST.. if long => job.columns::<S, 6, WIDEST, 1>(s, rows, j),
+                    3 if long => job.columns::<S, 6, 3, 1>(s, rows, j),
+                    WIDE.. if short => job.columns::<S, 4, WIDE, ALL>(s, rows, j),
+                    WIDE.. => job.columns::<S, 6, WIDE, 2>(s, rows, j),
+                    _ if short => job.columns::<S, 4, 1, ALL>(s, rows, j),
+                    _ => job.columns::<S, 6, 1, 2>(s, rows, j),
                 },
-                Vectors16 => if left > S::LANES {
-                    job.all_columns::<S, 2, 3, WIDE>(s, rows, j);
-                } else {
-                    job.all_columns::<S, 4, 3, 1>(s, rows, j);
+                Vectors16 => j += S::LANES * match vectors {
+                    WIDE.. if short => job.columns::<S, 2, WIDE, ALL>(s, rows, j),
+                    WIDE.. => job.columns::<S, 3, WIDE, 2>(s, rows, j),
+                    _ if short => job.columns::<S, 4, 1, ALL>(s, rows, j),
+                    _ => job.columns::<S, 3, 1, 2>(s, rows, j),
                 },
                 // It has no outputs side by side.
                 Emulated | Scalars32 | Software => return,

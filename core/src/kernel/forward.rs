@@ -27,7 +27,7 @@ use crate::{Dims, Element, Error, Isa, Start};
 ///
 /// Fastest if rows of `weight` are aligned to vectors (64 bytes); if they are not, targets with vectors take 64 KiB of
 /// stack to copy some of them, for 48 rows of `y` and more. Rows of up to 256 or 512 columns are copied for many rows of
-/// `y` wherever they lie, to 34 KiB.
+/// `y` wherever they lie, to 70 KiB.
 ///
 /// # Errors
 /// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.
