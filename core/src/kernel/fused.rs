@@ -19,7 +19,7 @@ use super::momentum::{Momentum, MomentumArrays};
 use super::rmsprop::{Rmsprop, RmspropArrays};
 use super::row::Row;
 use super::rule::Rule;
-use super::shape::{Rows, TILE_VECS, by_room};
+use super::shape::{HALF, Room, Rows, TILE_VECS, by_room};
 use super::tile::{BothSums, Source, Sums, grad_sums, moments_sums, scaled};
 use crate::optim::DecayCoeff;
 use crate::simd::Simd;
@@ -27,6 +27,11 @@ use crate::{AdamCoeffs, Element, MomentumCoeffs, RmspropCoeffs};
 
 /// The most examples for which parameters are fetched in runs; with more, what was fetched so early is gone again.
 const LONG_RUNS: usize = 64;
+
+/// Tiles one above the other in a row of tiles: those of several rows that are two panels wide are halves of tall ones.
+const fn stacked(rows: usize, vecs: usize) -> usize {
+    if rows > 1 && vecs > TILE_VECS { 2 } else { 1 }
+}
 
 /// A row of tiles and the parameters that it is for.
 #[derive(Clone, Copy)]
@@ -136,53 +141,61 @@ where
     let mut c = 0;
     let runs = SECOND && src.batch <= LONG_RUNS;
     let mut soon = (ROWS, 0); // what is fetched next if so
+    let mut before = None; // the tile that is held
     // SAFETY: c + tile <= columns; sums are held before they are updated with; an example is taken off `rest`
     // for each vector of a tile.
     unsafe {
         while c + tile <= row.columns {
-            let (mut sums, mut rest) = (zeros, src);
-            if c == 0 {
-                row.fetch_ahead::<S, ROWS>(s, (0, c), tile);
-            } else {
+            for first in (0..stacked(ROWS, VECS) * ROWS).step_by(ROWS) {
+                let (mut sums, mut rest) = (zeros, src.row(first));
+                if let Some((r_before, c_before)) = before {
+                    for r in 0..ROWS {
+                        for v in 0..VECS {
+                            let right = v * S::LANES;
+                            if each || v == 0 {
+                                let one = rest.examples(0, 1);
+                                sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, one, tile, sums);
+                                rest = rest.examples(1, rest.batch - 1);
+                            }
+                            if ahead && runs {
+                                row.fetch_ahead::<S, 1>(s, soon, S::LANES);
+                                soon.1 += S::LANES;
+                                if soon.1 >= row.columns {
+                                    soon = (soon.0 + 1, 0);
+                                }
+                            } else if ahead {
+                                row.fetch_ahead::<S, 1>(s, (first + r, c + right), S::LANES);
+                            }
+                            let (at, sums) =
+                                ((r_before + r, c_before + right), held_at(r * VECS + v));
+                            update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
+                        }
+                    }
+                } else {
+                    row.fetch_ahead::<S, ROWS>(s, (0, 0), tile);
+                }
+                sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, rest, tile, sums);
+                let (sum, sum_sq) = finished(s, fused, sums);
                 for r in 0..ROWS {
                     for v in 0..VECS {
-                        if each || v == 0 {
-                            let one = rest.examples(0, 1);
-                            sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, one, tile, sums);
-                            rest = rest.examples(1, rest.batch - 1);
+                        let at = held.add((r * VECS + v) * of_each);
+                        *at = sum[r][v];
+                        if SECOND {
+                            *at.add(1) = sum_sq[r][v];
                         }
-                        if ahead && runs {
-                            row.fetch_ahead::<S, 1>(s, soon, S::LANES);
-                            soon.1 += S::LANES;
-                            if soon.1 >= row.columns {
-                                soon = (soon.0 + 1, 0);
-                            }
-                        } else if ahead {
-                            row.fetch_ahead::<S, 1>(s, (r, c + v * S::LANES), S::LANES);
-                        }
-                        let (at, sums) = ((r, c - tile + v * S::LANES), held_at(r * VECS + v));
-                        update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
                     }
                 }
+                before = Some((first, c));
             }
-            sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, rest, tile, sums);
-            let (sum, sum_sq) = finished(s, fused, sums);
-            for r in 0..ROWS {
-                for v in 0..VECS {
-                    let at = held.add((r * VECS + v) * of_each);
-                    *at = sum[r][v];
-                    if SECOND {
-                        *at.add(1) = sum_sq[r][v];
-                    }
-                }
-            }
-            src = src.columns(row.src.panel_stride);
+            src = src.columns(VECS / TILE_VECS * row.src.panel_stride);
             c += tile;
         }
-        for r in 0..if c > 0 { ROWS } else { 0 } {
-            for v in 0..VECS {
-                let (at, sums) = ((r, c - tile + v * S::LANES), held_at(r * VECS + v));
-                update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
+        if let Some((first, c)) = before {
+            for r in 0..ROWS {
+                for v in 0..VECS {
+                    let (at, sums) = ((first + r, c + v * S::LANES), held_at(r * VECS + v));
+                    update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
+                }
             }
         }
     }
@@ -246,28 +259,38 @@ unsafe fn tiles<T, S, R, const ROWS: usize, const VECS: usize, const SECOND: boo
     S: Simd<T>,
     R: Rule<T>,
 {
-    let (row, tile) = (fused.row, VECS * S::LANES);
-    let mut src = Source { dy_row: 1, late: false, ..row.src.row(r) };
+    let (row, tile, panel) = (fused.row, VECS * S::LANES, TILE_VECS * S::LANES);
+    let mut src = Source { dy_row: 1, late: false, ..row.src };
     let mut c = 0;
     // SAFETY: c + the columns of each tile <= columns.
     unsafe {
         if const { ROWS > 1 } {
             c = overlapped::<T, S, R, ROWS, VECS, SECOND>(s, rule, fused);
-            src = src.columns(c / tile * row.src.panel_stride);
+            src = src.columns(c / panel * row.src.panel_stride);
         }
-        while const { ROWS == 1 } && c + tile <= row.columns {
-            row.fetch_ahead::<S, 1>(s, (r + 1, c), tile);
-            direct::<T, S, R, ROWS, VECS, false, SECOND>(s, rule, fused, src, (r, c), tile);
-            src = src.columns(if VECS == TILE_VECS { row.src.panel_stride } else { tile });
-            c += tile;
-        }
-        while c + S::LANES <= row.columns {
-            direct::<T, S, R, ROWS, 1, false, SECOND>(s, rule, fused, src, (r, c), S::LANES);
-            src = src.columns(S::LANES);
-            c += S::LANES;
-        }
-        if c < row.columns {
-            direct::<T, S, R, ROWS, 1, true, SECOND>(s, rule, fused, src, (r, c), row.columns - c);
+        for r in (r..r + stacked(ROWS, VECS) * ROWS).step_by(ROWS) {
+            let (mut src, mut c) = (src.row(r), c);
+            while const { ROWS == 1 } && c + tile <= row.columns {
+                row.fetch_ahead::<S, 1>(s, (r + 1, c), tile);
+                direct::<T, S, R, ROWS, VECS, false, SECOND>(s, rule, fused, src, (r, c), tile);
+                src = src.columns(if VECS == TILE_VECS { row.src.panel_stride } else { tile });
+                c += tile;
+            }
+            if const { stacked(ROWS, VECS) > 1 } && c + panel <= row.columns {
+                let n = panel;
+                direct::<T, S, R, ROWS, TILE_VECS, false, SECOND>(s, rule, fused, src, (r, c), n);
+                src = src.columns(row.src.panel_stride);
+                c += n;
+            }
+            while c + S::LANES <= row.columns {
+                direct::<T, S, R, ROWS, 1, false, SECOND>(s, rule, fused, src, (r, c), S::LANES);
+                src = src.columns(S::LANES);
+                c += S::LANES;
+            }
+            if c < row.columns {
+                let n = row.columns - c;
+                direct::<T, S, R, ROWS, 1, true, SECOND>(s, rule, fused, src, (r, c), n);
+            }
         }
     }
 }
@@ -290,6 +313,13 @@ unsafe fn any_tiles<T, S, R, const TALL: usize, const ROWS: usize, const SECOND:
     // SAFETY: by contract.
     unsafe {
         match fused.row.rows {
+            Rows::Tile(n)
+                if const { !SECOND && Room::of::<T, S>().has_halves(TALL) }
+                    && n == TALL
+                    && s.intel() =>
+            {
+                tiles::<T, S, R, HALF, 4, SECOND>(s, rule, fused, 0);
+            }
             Rows::Tile(n) if n == TALL => {
                 tiles::<T, S, R, TALL, TILE_VECS, SECOND>(s, rule, fused, 0);
             }
