@@ -134,72 +134,70 @@ where
         }
     };
     // (Known when this is compiled. Late or not, only parameters are fetched: to ask takes a sixth of the time.)
-    let mut src = Source { dy_row: 1, late: false, ..row.src };
+    let src = Source { dy_row: 1, late: false, ..row.src };
     let ahead = !row.ahead[0].is_null();
     // An example for each update, or for each two if there are fewer.
     let each = SECOND || src.batch >= ROWS * VECS;
-    let mut c = 0;
     let runs = SECOND && src.batch <= LONG_RUNS;
     let mut soon = (ROWS, 0); // what is fetched next if so
-    let mut before = None; // the tile that is held
+    let columns = row.columns / tile;
+    let tiles = columns * stacked(ROWS, VECS);
+    // The first row and column of each, those above each other first.
+    let place = |k: usize| (k % stacked(ROWS, VECS) * ROWS, k / stacked(ROWS, VECS) * tile);
     // SAFETY: c + tile <= columns; sums are held before they are updated with; an example is taken off `rest`
     // for each vector of a tile.
     unsafe {
-        while c + tile <= row.columns {
-            for first in (0..stacked(ROWS, VECS) * ROWS).step_by(ROWS) {
-                let (mut sums, mut rest) = (zeros, src.row(first));
-                if let Some((r_before, c_before)) = before {
-                    for r in 0..ROWS {
-                        for v in 0..VECS {
-                            let right = v * S::LANES;
-                            if each || v == 0 {
-                                let one = rest.examples(0, 1);
-                                sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, one, tile, sums);
-                                rest = rest.examples(1, rest.batch - 1);
-                            }
-                            if ahead && runs {
-                                row.fetch_ahead::<S, 1>(s, soon, S::LANES);
-                                soon.1 += S::LANES;
-                                if soon.1 >= row.columns {
-                                    soon = (soon.0 + 1, 0);
-                                }
-                            } else if ahead {
-                                row.fetch_ahead::<S, 1>(s, (first + r, c + right), S::LANES);
-                            }
-                            let (at, sums) =
-                                ((r_before + r, c_before + right), held_at(r * VECS + v));
-                            update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
-                        }
-                    }
-                } else {
-                    row.fetch_ahead::<S, ROWS>(s, (0, 0), tile);
-                }
-                sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, rest, tile, sums);
-                let (sum, sum_sq) = finished(s, fused, sums);
+        for k in 0..tiles {
+            let (first, c) = place(k);
+            let panels = c / (TILE_VECS * S::LANES) * row.src.panel_stride;
+            let (mut sums, mut rest) = (zeros, src.row(first).columns(panels));
+            if k == 0 {
+                row.fetch_ahead::<S, ROWS>(s, (first, c), tile);
+            } else {
+                let (held_first, held_c) = place(k - 1);
                 for r in 0..ROWS {
                     for v in 0..VECS {
-                        let at = held.add((r * VECS + v) * of_each);
-                        *at = sum[r][v];
-                        if SECOND {
-                            *at.add(1) = sum_sq[r][v];
+                        let right = v * S::LANES;
+                        if each || v == 0 {
+                            let one = rest.examples(0, 1);
+                            sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, one, tile, sums);
+                            rest = rest.examples(1, rest.batch - 1);
                         }
+                        if ahead && runs {
+                            row.fetch_ahead::<S, 1>(s, soon, S::LANES);
+                            soon.1 += S::LANES;
+                            if soon.1 >= row.columns {
+                                soon = (soon.0 + 1, 0);
+                            }
+                        } else if ahead {
+                            row.fetch_ahead::<S, 1>(s, (first + r, c + right), S::LANES);
+                        }
+                        let (at, sums) = ((held_first + r, held_c + right), held_at(r * VECS + v));
+                        update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
                     }
                 }
-                before = Some((first, c));
             }
-            src = src.columns(VECS / TILE_VECS * row.src.panel_stride);
-            c += tile;
-        }
-        if let Some((first, c)) = before {
+            sums = fold::<T, S, ROWS, VECS, false, SECOND>(s, rest, tile, sums);
+            let (sum, sum_sq) = finished(s, fused, sums);
             for r in 0..ROWS {
                 for v in 0..VECS {
-                    let (at, sums) = ((first + r, c + v * S::LANES), held_at(r * VECS + v));
-                    update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
+                    let at = held.add((r * VECS + v) * of_each);
+                    *at = sum[r][v];
+                    if SECOND {
+                        *at.add(1) = sum_sq[r][v];
+                    }
                 }
+            }
+        }
+        let (first, c) = place(tiles.saturating_sub(1));
+        for r in 0..if tiles > 0 { ROWS } else { 0 } {
+            for v in 0..VECS {
+                let (at, sums) = ((first + r, c + v * S::LANES), held_at(r * VECS + v));
+                update::<T, S, R, false, SECOND>(s, rule, fused, at, S::LANES, sums);
             }
         }
     }
-    c
+    columns * tile
 }
 
 /// A tile whose parameters are updated at once, at row `first` and column `c`.
@@ -243,7 +241,7 @@ unsafe fn direct<
     }
 }
 
-/// The tiles of `ROWS` rows, or of row `r` if it is one.
+/// The tiles of `ROWS` rows, or of twice as many if they are [stacked], or of row `r` if it is one.
 ///
 /// # Safety
 /// `src` of the row is readable and its parameters are inside the rule's arrays, for all its tiles; there are
