@@ -104,10 +104,8 @@ pub(super) fn side_by_side<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> usize {
 /// All lanes at once: so many are summed in registers.
 const ALL: usize = REDUCTION_LANES;
 
-/// Lane number `n` in the order in which lanes are added.
-fn lane(n: usize) -> usize {
-    usize::from((n as u8).reverse_bits() >> 4)
-}
+/// Lanes in the order in which they are added.
+const ORDER: [usize; REDUCTION_LANES] = [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15];
 
 /// Some rows of `x` against a copy of `W`.
 struct Lanes<'a, T> {
@@ -279,8 +277,8 @@ impl<T: Element> Lanes<'_, T> {
             // SAFETY: by contract; there are no more sums that wait, and those that `k` has a bit for.
             unsafe {
                 let mut sums = match AT_ONCE {
-                    1 => self.lane::<S, R, C>(s, lane(k)),
-                    _ => self.pair::<S, R, C>(s, lane(2 * k)),
+                    1 => self.lane::<S, R, C>(s, ORDER[k]),
+                    _ => self.pair::<S, R, C>(s, ORDER[2 * k]),
                 };
                 let ready = k.trailing_ones() as usize;
                 for at in 0..ready {
@@ -317,7 +315,7 @@ impl<T: Element> Forward<'_, T> {
         let mut lanes = [self.memory; REDUCTION_LANES];
         let mut to = self.memory;
         for n in 0..REDUCTION_LANES {
-            let l = lane(n);
+            let l = ORDER[n];
             lanes[l] = to;
             to = to.wrapping_add(self.lane_columns(l) * width);
         }
