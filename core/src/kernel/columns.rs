@@ -24,10 +24,12 @@ use crate::{Dims, Element, Isa, Start};
 /// The most columns of rows that are short.
 const SHORT: usize = 64;
 
-/// Bytes of the copy of a vector of outputs.
+/// Bytes of the copy of a vector of outputs, and of a row of `x`, which is not to fill a first-level cache alone. With 16
+/// registers a vector of outputs has twice as many, since dot products have few sums there for what they read.
 const VECTOR_BYTES: usize = 16 << 10;
+const ROW_BYTES: usize = 8000;
 
-/// Bytes of the copy, of which it takes half on other CPUs than Intel's.
+/// Bytes of the copy, of which it takes half with 32 registers on other CPUs than Intel's.
 const COPY_BYTES: usize = WIDEST * VECTOR_BYTES;
 
 /// Bytes of sums that wait for others: four tiles at most.
@@ -67,7 +69,9 @@ pub(super) fn side_by_side<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> usize {
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
     let lanes = shape.lanes();
-    if !shape.holds_sums() || inputs > VECTOR_BYTES / (lanes * size_of::<T>()) {
+    let most = if shape.registers == 16 { 2 * VECTOR_BYTES } else { VECTOR_BYTES };
+    let fits = inputs <= (most / lanes).min(ROW_BYTES) / size_of::<T>();
+    if !shape.holds_sums() || !fits {
         return 0;
     }
     // For each row of `x`, in quarters of a cycle, as measured: those of short rows on Zen 5, where both ways take less than
