@@ -145,9 +145,8 @@ fn forward_columns<T: Real>() {
     let columns = [65, 72, 79, 80, 81, 96, 111, 128, 200, 250, 255, 256, 257, 500, 511, 512, 513];
     let rows = [(131, 33), (200, 64), (97, 16), (134, 70), (99, 44), (75, 55)];
     let sizes = columns.into_iter().flat_map(|i| rows.into_iter().map(move |(b, j)| (b, j, i)));
-    for (seed, (batch, outputs, inputs)) in
-        sizes.chain([(600, 34, 240), (601, 16, 480)]).enumerate()
-    {
+    let more = [(600, 34, 240), (601, 16, 480), (140, 34, 700), (131, 33, 1000), (133, 16, 1024)];
+    for (seed, (batch, outputs, inputs)) in sizes.chain(more).enumerate() {
         let mut case = Case::ordinary(Dims::new(batch, outputs, inputs), seed as u64);
         case.kind = Kind::ALL[seed % Kind::ALL.len()];
         case.weighted = seed / 2 % 2 == 1;

@@ -123,6 +123,10 @@ fn packed_or_in_place<T: Real>() {
             return; // all go the same way
         }
     }
+    if cfg!(target_arch = "x86_64") {
+        // Short rows that are not whole lines of the cache.
+        packed_or_in_place_with::<T>(Dims::new(300, 50, 75));
+    }
 }
 
 fn packed_or_in_place_with<T: Real>(dims: Dims) {

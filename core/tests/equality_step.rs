@@ -211,6 +211,7 @@ fn fused<T: Real>() {
         step(Dims::new(7, 14 + seed, 2048 + seed)); // single rows, from copies of x
     }
     step(Dims::new(13, 256, 1030)); // parameters from afar
+    step(Dims::new(6, 40, 1030)); // and nearer, of more examples than 16 registers fuse
     if !EMULATED {
         step(Dims::new(13, 14, 112_399)); // and from farther
     }

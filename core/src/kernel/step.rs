@@ -358,21 +358,30 @@ fn short<const SECOND: bool>(shape: &Shape) -> usize {
     shape.panel.get() * if SECOND { 2 } else { 4 }
 }
 
-/// Whether the optimizer should take the sums out of the registers. Where there are 16 of them, each update
-/// pushes sums of the next tile out: there it pays for a few examples only, and for some more if the parameters
-/// come from afar. (Nor for short rows, nor for few of them if one by one some are left over that a lower tile has room
-/// for: there is none that is fused.)
+/// Whether the optimizer should take the sums out of the registers. (Not for short rows, nor for few of them if one by one
+/// some are left over that a lower tile has room for: there is none that is fused.)
 fn fusing_pays<T: Element, const SECOND: bool>(isa: Isa, dims: Dims) -> bool {
     // SAFETY: it has no conditions.
     let shape = unsafe { T::shape(isa) };
-    let far = dims.outputs.saturating_mul(dims.inputs) >= FAR / size_of::<T>();
     let [tall, rows, rest] = shape.grad;
     let over = dims.outputs % rows.max(1) >= rest || dims.outputs == 2 * rest;
     let lonely = !SECOND && over && dims.outputs <= 4 * tall && dims.batch >= tall;
     !lonely
         && shape.holds_sums()
         && dims.inputs >= short::<SECOND>(&shape)
-        && (shape.registers >= 32 || dims.batch <= SHALLOW || (far && dims.batch < DEEP))
+        && (shape.registers >= 32 || dims.batch <= most_fused::<T, SECOND>(dims))
+}
+
+/// The most examples for which it should where there are 16 registers, and each update pushes sums of the next tile out:
+/// some if parameters come from afar, else those for which there is little to sum.
+fn most_fused<T: Element, const SECOND: bool>(dims: Dims) -> usize {
+    let bytes = dims.outputs.saturating_mul(dims.inputs).saturating_mul(size_of::<T>());
+    match bytes < FAR / 8 {
+        _ if bytes > 4 * FAR => DEEP - 1,
+        true if SECOND => SHALLOW,
+        true => 2,
+        false => 5,
+    }
 }
 
 /// All parameters of a part.
