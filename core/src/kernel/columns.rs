@@ -9,8 +9,9 @@
 //! nothing is added up across a vector. The copy has the lanes in the order in which they are added: `l` and `l + 8` are
 //! summed together, and what waits for more lanes, waits in memory. (Those of short rows are added in registers; on
 //! Intel's CPUs twice as many outputs of longer rows are summed lane by lane.) It pays where `W` is seen by many rows of
-//! `x`, and as long as the copy stays in the first-level cache, or close to it. Outputs that do not fill a vector are
-//! rather dot products as elsewhere if they are few.
+//! `x`, and as long as the copy stays in the first-level cache, or close to it; with 16 registers, whose dot products read
+//! more for each `fma`, in the second. Outputs that do not fill a vector are rather dot products as elsewhere if they are
+//! few.
 
 use super::forward::{Forward, X_BYTES, fit};
 use super::plan::CACHES;
@@ -108,8 +109,12 @@ pub(super) fn side_by_side<T: Element>(isa: Isa, dims: Dims, y: &[T]) -> usize {
 /// All lanes at once: so many are summed in registers.
 const ALL: usize = REDUCTION_LANES;
 
-/// Lanes in the order in which they are added.
-const ORDER: [usize; REDUCTION_LANES] = [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15];
+/// Lane number `n` in the order in which lanes are added.
+#[inline(always)]
+fn lane(n: usize) -> usize {
+    const ORDER: [usize; REDUCTION_LANES] = [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15];
+    ORDER[n % REDUCTION_LANES]
+}
 
 /// Some rows of `x` against a copy of `W`.
 struct Lanes<'a, T> {
@@ -281,8 +286,8 @@ impl<T: Element> Lanes<'_, T> {
             // SAFETY: by contract; there are no more sums that wait, and those that `k` has a bit for.
             unsafe {
                 let mut sums = match AT_ONCE {
-                    1 => self.lane::<S, R, C>(s, ORDER[k]),
-                    _ => self.pair::<S, R, C>(s, ORDER[2 * k]),
+                    1 => self.lane::<S, R, C>(s, lane(k)),
+                    _ => self.pair::<S, R, C>(s, lane(2 * k)),
                 };
                 let ready = k.trailing_ones() as usize;
                 for at in 0..ready {
@@ -319,7 +324,7 @@ impl<T: Element> Forward<'_, T> {
         let mut lanes = [self.memory; REDUCTION_LANES];
         let mut to = self.memory;
         for n in 0..REDUCTION_LANES {
-            let l = ORDER[n];
+            let l = lane(n);
             lanes[l] = to;
             to = to.wrapping_add(self.lane_columns(l) * width);
         }

@@ -26,8 +26,8 @@ use crate::{Dims, Element, Error, Isa, Start};
 ///   with [`Start::Fresh`].
 ///
 /// Fastest if rows of `weight` are aligned to vectors (64 bytes); if they are not, targets with vectors take 64 KiB of
-/// stack to copy some of them, for 48 rows of `y` and more. Rows of up to 256 or 512 columns are copied for many rows of
-/// `y` wherever they lie, to 70 KiB.
+/// stack to copy some of them, for 48 rows of `y` and more. Rows of up to 256 columns (AVX2: 1024) are copied for many
+/// rows of `y` wherever they lie, to 70 KiB.
 ///
 /// # Errors
 /// [`Error::Length`] and [`Error::Overflow`]; nothing is written then.

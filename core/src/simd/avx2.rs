@@ -134,7 +134,7 @@ unsafe fn zip_f64(a: __m256d, b: __m256d) -> [__m256d; 2] {
     }
 }
 
-/// The first `n` lanes to memory, by halves: a masked store takes AMD's CPUs of this kind twelve cycles.
+/// The first `n` lanes to memory, by halves: a masked store takes twelve cycles on Zen 3.
 ///
 /// # Safety
 /// AVX2; `n <= 8` elements are writable.
