@@ -151,7 +151,8 @@ unsafe fn store_first_f32(p: *mut f32, n: usize, v: __m256) {
             rest = _mm256_extractf128_ps::<1>(v);
         }
         if n & 2 != 0 {
-            _mm_storel_pd(p.add(n & 4).cast(), _mm_castps_pd(rest));
+            // (Of integers: nothing is asked of the alignment then.)
+            _mm_storel_epi64(p.add(n & 4).cast(), _mm_castps_si128(rest));
             rest = _mm_movehl_ps(rest, rest);
         }
         if n & 1 != 0 {
