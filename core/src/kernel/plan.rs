@@ -161,7 +161,7 @@ pub(super) const fn wide<T>(shape: Shape) -> bool {
 pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
     let apart = shape.intel && src.dy_row == 1 && src.x_stride * size_of::<T>() > PAGE;
     let most = match wide::<T>(shape) {
-        _ if apart || splitting_costs(&shape, src, rows) => most.min(NEVER_COPIED),
+        _ if apart || splitting_costs(shape, src, rows) => most.min(NEVER_COPIED),
         false if shape.registers == 16 && src.depth() >= LATE => most.min(2 * NARROW_RESTS),
         false => most.min(NARROW_RESTS),
         true => most,
@@ -186,27 +186,17 @@ fn is_small<T: Element>(src: &Source<T>) -> bool {
     few && bytes(src) <= FAR / 2 && src.x_stride * size_of::<T>() < 4 * PAGE
 }
 
-/// Whether vectors of `x` lie across two lines of the cache each, and a copy of it pays for that alone.
-fn splitting_costs<T: Element>(shape: &Shape, src: &Source<T>, rows: usize) -> bool {
-    let split = is_split(src.x_stride * size_of::<T>(), rows, src.depth());
-    shape.intel && src.dy_row == 1 && split || narrow_splitting_costs(shape, src, rows)
-}
-
-/// The same of panels of a line, with 16 registers.
+/// Whether vectors of `x` lie across two lines of the cache each, or panels of a line do, and a copy of it pays for that
+/// alone.
 #[inline(always)]
-pub(super) fn narrow_splitting_costs<T: Element>(
-    shape: &Shape,
-    src: &Source<T>,
-    rows: usize,
-) -> bool {
+pub(super) fn splitting_costs<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
     let (depth, stride) = (src.depth(), src.x_stride * size_of::<T>());
-    depth >= UNSPLIT_NARROW_DEPTH
+    let narrow = depth >= UNSPLIT_NARROW_DEPTH
         && stride > UNSPLIT_NARROW_BYTES
         && rows >= UNSPLIT_NARROW
         && shape.registers == 16
-        && src.dy_row == 1
-        && !wide::<T>(*shape)
-        && is_split(stride, rows, depth)
+        && !wide::<T>(shape);
+    (shape.intel || narrow) && src.dy_row == 1 && is_split(stride, rows, depth)
 }
 
 /// Whether vectors of rows that are so many bytes apart do, of enough `(b, t)` and for enough rows of output that a copy
@@ -219,7 +209,7 @@ const fn is_split(stride: usize, rows: usize, depth: usize) -> bool {
 /// Whether to copy `x` pays, for so many rows of output.
 pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
     let [stride, dy] = [src.x_stride, src.dy_stride].map(|stride| stride * size_of::<T>());
-    if splitting_costs(&shape, src, rows) {
+    if splitting_costs(shape, src, rows) {
         return true;
     }
     let part =

@@ -376,11 +376,14 @@ fn fusing_pays<T: Element, const SECOND: bool>(isa: Isa, dims: Dims) -> bool {
 /// some if parameters come from afar, else those for which there is little to sum.
 fn most_fused<T: Element, const SECOND: bool>(dims: Dims) -> usize {
     let bytes = dims.outputs.saturating_mul(dims.inputs).saturating_mul(size_of::<T>());
-    match bytes < FAR / 8 {
-        _ if bytes > 4 * FAR => DEEP - 1,
-        true if SECOND => SHALLOW,
-        true => 2,
-        false => 5,
+    if bytes > 4 * FAR {
+        DEEP - 1
+    } else if bytes >= FAR / 8 {
+        5
+    } else if SECOND {
+        SHALLOW
+    } else {
+        2
     }
 }
 

@@ -32,8 +32,8 @@ use super::narrow::MOST_ROWS;
 use super::pack::TILES;
 use super::plan::{
     self, BLOCK, CACHES, DY_ROWS, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, PAGE, SHALLOW,
-    SHALLOWEST, SHORT, SINGLE_BYTES, block_of, bytes, is_far, narrow_splitting_costs, packing_pays,
-    packs_dy, rests, single_packing_pays, wide,
+    SHALLOWEST, SHORT, SINGLE_BYTES, block_of, bytes, is_far, packing_pays, packs_dy, rests,
+    single_packing_pays, splitting_costs, wide,
 };
 use super::row::Row;
 use super::shape::{Rows, Shape};
@@ -113,7 +113,7 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     let few = CACHES && depth > 0 && (single || depth <= kernel.few(&shape, &src, columns));
     let near = src.x_stride * size_of::<T>() < NEAR || depth <= FEW;
     let plain = near && depth <= BLOCK && src.weights.is_null();
-    let simple = few || plain && !narrow_splitting_costs(&shape, &src, rows);
+    let simple = few || plain && (shape.intel || !splitting_costs(shape, &src, rows));
     if !(CACHES && simple) {
         let walk = Walk { isa, shape, src, rows, columns, packs: false, single: false };
         // SAFETY: by contract.

@@ -161,26 +161,14 @@ unsafe fn store_first_f32(p: *mut f32, n: usize, v: __m256) {
     }
 }
 
-/// The same, of `n <= 4`.
+/// The same, of `n <= 4`: halves of halves.
 ///
 /// # Safety
 /// As [`store_first_f32`].
 #[inline(always)]
 unsafe fn store_first_f64(p: *mut f64, n: usize, v: __m256d) {
-    // SAFETY: by contract, as above.
-    unsafe {
-        if n & 4 != 0 {
-            return _mm256_storeu_pd(p, v);
-        }
-        let mut rest = _mm256_castpd256_pd128(v);
-        if n & 2 != 0 {
-            _mm_storeu_pd(p, rest);
-            rest = _mm256_extractf128_pd::<1>(v);
-        }
-        if n & 1 != 0 {
-            _mm_store_sd(p.add(n & 2), rest);
-        }
-    }
+    // SAFETY: by contract: twice as many `f32`.
+    unsafe { store_first_f32(p.cast(), 2 * n, _mm256_castpd_ps(v)) }
 }
 
 // SAFETY (for both implementations): `Avx2` exists only where the CPU was seen to have AVX2 and FMA,
