@@ -6,12 +6,12 @@ use pergrad_core::{
     Dims, Fold, Isa, bias_grad, bias_moments, grad, moments, reference, scratch_len,
 };
 use proptest::prelude::*;
-use support::case::{Case, cases, sweep};
+use support::case::{Case, Scratch, cases, sweep};
 use support::compare::{Place, agree, assert_bits};
 use support::guard::Guarded;
 use support::isas::of_another_maker;
 use support::values::Real;
-use support::{VECTORS, draws, for_both_types};
+use support::{LARGE, VECTORS, draws, for_both_types};
 
 fn grad_agrees<T: Real>(case: Case) {
     let (inputs, fold) = (case.inputs::<T>(), case.fold);
@@ -175,4 +175,25 @@ fn packed_or_in_place_with<T: Real>(dims: Dims) {
     }
 }
 
-for_both_types!(packed_or_in_place, grad_swept, moments_swept, bias_swept, drawn);
+/// Rows of `dy` that lie half a page apart, which share a few sets of a cache: they may be copied where `x` is not. Few and
+/// many `(b, t)`, sequences, weights.
+fn colliding<T: Real>() {
+    if !LARGE {
+        return;
+    }
+    let half = 2048 / size_of::<T>();
+    for (seed, dims) in
+        [Dims::new(17, half, 130), Dims::new(131, half, 129), Dims::new(4, half, 131).with_steps(9)]
+            .into_iter()
+            .enumerate()
+    {
+        for weighted in [false, true] {
+            let mut case = Case::ordinary(dims, seed as u64);
+            (case.weighted, case.scratch) = (weighted, Scratch::Empty);
+            grad_agrees::<T>(case);
+            moments_agree::<T>(case);
+        }
+    }
+}
+
+for_both_types!(packed_or_in_place, colliding, grad_swept, moments_swept, bias_swept, drawn);

@@ -2,12 +2,12 @@
 
 mod support;
 
-use pergrad_core::{bias_sq_norms, reference, sq_norms};
+use pergrad_core::{Dims, bias_sq_norms, reference, sq_norms};
 use proptest::prelude::*;
 use support::case::{Case, cases, sweep};
 use support::compare::agree;
 use support::values::Real;
-use support::{draws, for_both_types};
+use support::{LARGE, draws, for_both_types};
 
 fn weight_agrees<T: Real>(case: Case) {
     let (inputs, from) = (case.inputs::<T>(), case.fold.start);
@@ -52,4 +52,12 @@ fn drawn<T: Real>() {
     });
 }
 
-for_both_types!(weight_swept, bias_swept, drawn);
+/// Long sequences whose rows of `dy` lie half a page apart, which share a few sets of a cache: they may be copied.
+fn colliding<T: Real>() {
+    let half = 2048 / size_of::<T>();
+    if LARGE {
+        weight_agrees::<T>(Case::ordinary(Dims::new(2, half, 130).with_steps(33), 1));
+    }
+}
+
+for_both_types!(colliding, weight_swept, bias_swept, drawn);

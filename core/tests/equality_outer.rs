@@ -9,7 +9,7 @@ use support::compare::{Place, agree, assert_bits};
 use support::guard::{Guarded, LANES};
 use support::isas::for_each_isa;
 use support::values::Real;
-use support::{draws, for_both_types};
+use support::{LARGE, draws, for_both_types};
 
 fn agrees<T: Real>(case: Case) {
     let inputs = case.inputs::<T>();
@@ -52,6 +52,27 @@ fn streamed_sequences<T: Real>() {
     streams_at::<T>(Case::ordinary(dims, 1), &[0, 1, LANES]);
 }
 
+/// Sequences whose rows lie a quarter of a page apart, which share a few sets of a cache: they may be copied on the stack,
+/// all columns at once, or some with some of the rows of `dy`.
+fn copied_sequences<T: Real>() {
+    if !LARGE {
+        return;
+    }
+    let quarter = 1024 / size_of::<T>();
+    for (seed, dims) in [
+        Dims::new(2, 259, quarter).with_steps(16),
+        Dims::new(2, 261, 2 * quarter).with_steps(40),
+        Dims::new(1, 2 * quarter, 3 * quarter).with_steps(65),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for weighted in [false, true] {
+            agrees::<T>(Case { weighted, ..Case::ordinary(dims, seed as u64) });
+        }
+    }
+}
+
 fn streams_at<T: Real>(case: Case, offsets: &[usize]) {
     let read = case.inputs::<T>();
     let mut want = vec![T::ZERO; case.dims.batch * case.weight_len()];
@@ -68,4 +89,4 @@ fn streams_at<T: Real>(case: Case, offsets: &[usize]) {
     }
 }
 
-for_both_types!(swept, drawn, streamed, streamed_sequences);
+for_both_types!(swept, drawn, copied_sequences, streamed, streamed_sequences);

@@ -212,6 +212,9 @@ fn fused<T: Real>() {
     }
     step(Dims::new(13, 256, 1030)); // parameters from afar
     step(Dims::new(6, 40, 1030)); // and nearer, of more examples than 16 registers fuse
+    for seed in 0..3 {
+        step(Dims::new(33 + seed, 2048 / size_of::<T>(), 130)); // dy that may be copied where x is not
+    }
     if !EMULATED {
         step(Dims::new(13, 14, 112_399)); // and from farther
     }

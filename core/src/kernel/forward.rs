@@ -525,7 +525,7 @@ struct Room<const BYTES: usize>([MaybeUninit<u8>; BYTES]);
 
 /// Calls `f` with so many bytes of stack. (Not inlined: small products need not touch so much of it.)
 #[inline(never)]
-fn with_room<T, const BYTES: usize>(f: impl FnOnce(*mut T)) {
+pub(super) fn with_room<T, const BYTES: usize>(f: impl FnOnce(*mut T)) {
     let mut room = Room([const { MaybeUninit::uninit() }; BYTES]);
     f(room.0.as_mut_ptr().cast());
 }

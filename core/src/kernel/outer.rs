@@ -2,10 +2,14 @@
 //!
 //! Plan, for one step: one row `G[b,j,:]` at a time, contiguous in memory; `x[b,:]` stays in cache while `j`
 //! goes by. Large outputs are streamed past the caches. For sequences `G[b]` is the matrix product of
-//! [`super::tile`], each sum starting from `-0`; of larger outputs whole cache lines are streamed.
+//! [`super::tile`], each sum starting from `-0`, from copies on the stack where the rows collide in the caches; of larger
+//! outputs whole cache lines are streamed.
 
+use core::ptr::slice_from_raw_parts_mut;
+
+use super::forward::with_room;
 use super::moments::{GradKernel, source};
-use super::plan::LINE;
+use super::plan::{self, CACHES, LINE};
 use super::row::ahead_from;
 use super::sweep::sweep;
 use super::tile::{Ends, Out};
@@ -17,11 +21,16 @@ use crate::{Batch, Dims, Element, Error, Isa};
 /// loses badly in cache.
 const STREAM_BYTES: usize = 32 << 20;
 
+/// Bytes of stack for copies of `x` and `dy` of sequences.
+const COPY_BYTES: usize = if CACHES { 64 << 10 } else { 0 };
+
 /// The per-example gradients: `G[b,j,i]` is the rounded product `c[b] dy[b,0,j] x[b,0,i]`, then
 /// `fma` over the further steps.
 ///
 /// * `batch`: `x [B, T, I]`, `dy [B, T, J]` per example, example weights `c [B]` or none.
 /// * `out`: *out* `[B, J, I]`, never read.
+///
+/// Sequences of 16 steps and more, to 256 outputs and more, take up to 68 KiB of stack for copies with AVX2.
 ///
 /// To reduce them at once, use [`moments`](crate::moments()), which does not store them and gives the
 /// same bits.
@@ -66,7 +75,14 @@ fn products<T: Element>(isa: Isa, batch: &Batch<'_, T>, out: &mut [T]) {
         // SAFETY: example b is inside x, dy, the weights and out: the lengths were checked.
         unsafe {
             let src = source(batch).examples(b, 1);
-            sweep(isa, src, outputs, inputs, &mut [], &mut kernel);
+            if plan::stack_pays(isa, &src, outputs) {
+                with_room::<T, COPY_BYTES>(|room| {
+                    let room = slice_from_raw_parts_mut(room, COPY_BYTES / size_of::<T>());
+                    sweep(isa, src, outputs, inputs, room, &mut kernel);
+                });
+            } else {
+                sweep(isa, src, outputs, inputs, &mut [], &mut kernel);
+            }
             p = p.add(outputs * inputs);
         }
     }

@@ -4,7 +4,7 @@
 use super::few::FEW;
 use super::shape::Shape;
 use super::tile::Source;
-use crate::{Dims, Element};
+use crate::{Dims, Element, Isa};
 
 /// Whether to think of caches: where there are no vectors there are hardly any. Nothing is packed then, and
 /// tiles are as large as they can be however small the batch.
@@ -67,6 +67,11 @@ const UNSPLIT_DEPTH: usize = 32;
 const UNSPLIT_NARROW: usize = 48;
 const UNSPLIT_NARROW_DEPTH: usize = 192;
 const UNSPLIT_NARROW_BYTES: usize = 4 * LINE;
+
+/// From so many `(b, t)` on copies pay whose only reason is that rows share a few sets of a cache; and those of `dy` for
+/// columns of so many bytes.
+const COLLIDING: usize = 16;
+const COLLIDING_BYTES: usize = 512;
 
 /// Up to so many rows, if their panels are wide, read a small `x` where it is.
 const UNCOPIED: usize = 128;
@@ -194,8 +199,7 @@ pub(super) fn splitting_costs<T: Element>(shape: Shape, src: &Source<T>, rows: u
     let narrow = depth >= UNSPLIT_NARROW_DEPTH
         && stride > UNSPLIT_NARROW_BYTES
         && rows >= UNSPLIT_NARROW
-        && shape.registers == 16
-        && !wide::<T>(shape);
+        && is_narrow::<T>(shape);
     (shape.intel || narrow) && src.dy_row == 1 && is_split(stride, rows, depth)
 }
 
@@ -204,6 +208,25 @@ pub(super) fn splitting_costs<T: Element>(shape: Shape, src: &Source<T>, rows: u
 const fn is_split(stride: usize, rows: usize, depth: usize) -> bool {
     let split = stride > 2 * LINE && !stride.is_multiple_of(LINE);
     CACHES && split && rows > UNSPLIT && depth >= UNSPLIT_DEPTH
+}
+
+/// Whether rows so many bytes apart are a multiple of `least`: their lines share a set of the caches with many others.
+const fn collides(stride: usize, least: usize) -> bool {
+    CACHES && stride > 0 && stride.is_multiple_of(least)
+}
+
+/// Whether there are 16 registers, and panels are a line of the cache.
+fn is_narrow<T>(shape: Shape) -> bool {
+    shape.registers == 16 && !wide::<T>(shape)
+}
+
+/// Whether `dy` is rather copied for a few rows of tiles at a time where `x` is not, since its lines share one or two sets
+/// of the first-level cache.
+#[inline(always)]
+pub(super) fn dy_collides<T: Element>(shape: Shape, src: &Source<T>, columns: usize) -> bool {
+    let collides = src.dy_row == 1 && collides(src.dy_stride * size_of::<T>(), PAGE / 2);
+    let pays = src.depth() >= COLLIDING && columns * size_of::<T>() >= COLLIDING_BYTES;
+    collides && pays && is_narrow::<T>(shape)
 }
 
 /// Whether to copy `x` pays, for so many rows of output.
@@ -225,6 +248,14 @@ pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
         true => PAGE / 2,
     };
     stride >= far && may_pack(stride, rows)
+}
+
+/// Whether copies on the stack pay, for so many rows of output, where no scratch is given: rows of `x` that are a quarter
+/// of a page or more apart share a few sets of the first-level cache.
+pub(super) fn stack_pays<T: Element>(isa: Isa, src: &Source<T>, rows: usize) -> bool {
+    let collides = collides(src.x_stride * size_of::<T>(), NEAR);
+    // SAFETY: it has no conditions.
+    collides && rows >= MANY && src.depth() >= COLLIDING && is_narrow::<T>(unsafe { T::shape(isa) })
 }
 
 /// The same for single rows: whether their `x` is more than a first-level cache holds.

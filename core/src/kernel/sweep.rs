@@ -21,8 +21,8 @@
 //!   that way too, whatever the `(b, t)`: what counts is to read `x`.
 //! * Of small layers the time goes into whatever is done beside the sums: for them nothing of this is considered, and the
 //!   smallest are done in one call ([`super::narrow`]).
-//! * Without scratch the same tiles read `x` and `dy` where they are; example weights multiply `dy` once for
-//!   each row of tiles, on the stack.
+//! * Without scratch, or need of it, the same tiles read `x` and `dy` where they are. But example weights multiply `dy` once
+//!   for each few rows of tiles, on the stack, and `dy` whose lines share a set of the first-level cache is copied there.
 
 use core::mem::MaybeUninit;
 use core::num::NonZeroUsize;
@@ -32,15 +32,15 @@ use super::narrow::MOST_ROWS;
 use super::pack::TILES;
 use super::plan::{
     self, BLOCK, CACHES, DY_ROWS, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, PAGE, SHALLOW,
-    SHALLOWEST, SHORT, SINGLE_BYTES, block_of, bytes, is_far, packing_pays, packs_dy, rests,
-    single_packing_pays, splitting_costs, wide,
+    SHALLOWEST, SHORT, SINGLE_BYTES, block_of, bytes, dy_collides, is_far, packing_pays, packs_dy,
+    rests, single_packing_pays, splitting_costs, wide,
 };
 use super::row::Row;
 use super::shape::{Rows, Shape};
 use super::tile::Source;
 use crate::{Element, Isa};
 
-/// Elements of `c dy` on the stack: a row of tiles, for one block of the batch.
+/// Elements of `c dy` on the stack: at least a row of tiles, for one block of the batch.
 const WEIGHTED: usize = if CACHES { BLOCK * MAX_ROWS } else { 0 };
 
 /// How an output is gone through.
@@ -113,7 +113,9 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     let few = CACHES && depth > 0 && (single || depth <= kernel.few(&shape, &src, columns));
     let near = src.x_stride * size_of::<T>() < NEAR || depth <= FEW;
     let plain = near && depth <= BLOCK && src.weights.is_null();
-    let simple = few || plain && (shape.intel || !splitting_costs(shape, &src, rows));
+    let copied =
+        !shape.intel && splitting_costs(shape, &src, rows) || dy_collides(shape, &src, columns);
+    let simple = few || plain && !copied;
     if !(CACHES && simple) {
         let walk = Walk { isa, shape, src, rows, columns, packs: false, single: false };
         // SAFETY: by contract.
@@ -233,8 +235,8 @@ impl<T: Element> Walk<T> {
                 walk.src.late = late && !walk.packs;
                 if width > 0 {
                     walk.packed(width, scratch, kernel);
-                } else if walk.weights_pay() {
-                    walk.weighted(kernel);
+                } else if walk.copies_dy() {
+                    walk.with_dy(kernel);
                 } else {
                     walk.all(None, None, kernel);
                 }
@@ -275,10 +277,15 @@ impl<T: Element> Walk<T> {
         }
         let room = scratch / depth;
         let beside_dy = room.saturating_sub(DY_ROWS);
-        let fits = if packs_dy(beside_dy) { beside_dy } else { room.min(MAX_PANEL) };
         let bytes = if self.single { SINGLE_BYTES } else { PACKED_BYTES };
         let near = (bytes / size_of::<T>() / depth).max(panel.get());
         let all = self.columns.div_ceil(panel.get());
+        let fits = match packs_dy(beside_dy) {
+            false => room.min(MAX_PANEL),
+            true if beside_dy >= near.min(self.columns) => beside_dy,
+            // Where there is little room, the more `dy` it holds, the fewer times `x` is copied.
+            true => beside_dy.min(room / 2),
+        };
         let mut panels = (fits.min(near) / panel).min(all);
         if self.single && panels > 0 {
             // All runs about as long.
@@ -393,18 +400,26 @@ impl<T: Element> Walk<T> {
         }
     }
 
-    /// Whether to multiply `dy` by the example weights once for each row of tiles, rather than in each tile.
-    fn weights_pay(&self) -> bool {
-        let fits = self.src.depth() * MAX_ROWS <= WEIGHTED;
-        CACHES && fits && !self.src.weights.is_null() && self.columns > self.shape.panel.get()
+    /// Rows whose `dy` is copied at a time, of which there is room for so many: about as many each time.
+    fn even(&self, room: usize) -> usize {
+        let times = self.rows.div_ceil(room.max(1)).max(1);
+        room.min(self.rows.div_ceil(times) + MAX_ROWS)
     }
 
-    /// `c dy` packed on the stack for each row of tiles, `x` read where it is.
+    /// Whether to copy `dy` for each few rows of tiles, where `x` is not: since it is multiplied by the example weights,
+    /// once and not in each tile, or since it is far apart.
+    fn copies_dy(&self) -> bool {
+        let fits = self.src.depth() * MAX_ROWS <= WEIGHTED;
+        let weighted = !self.src.weights.is_null() && self.columns > self.shape.panel.get();
+        CACHES && fits && (weighted || dy_collides(self.shape, &self.src, self.columns))
+    }
+
+    /// `c dy` packed on the stack for each few rows of tiles, `x` read where it is.
     ///
     /// # Safety
-    /// As [`sweep`]; there are weights, and `depth` rows of `dy` fit.
+    /// As [`sweep`]; `depth` rows of `dy` fit.
     #[inline(never)]
-    unsafe fn weighted<K: RowKernel<T>>(&self, kernel: &mut K) {
+    unsafe fn with_dy<K: RowKernel<T>>(&self, kernel: &mut K) {
         let mut dy = [const { MaybeUninit::<T>::uninit() }; WEIGHTED];
         let room = WEIGHTED / self.src.depth().max(1);
         // SAFETY: by contract.
@@ -419,7 +434,7 @@ impl<T: Element> Walk<T> {
         let depth = self.src.depth();
         let x: *mut T = scratch.cast();
         let room = scratch.len() / depth - width;
-        let room = if width >= self.columns { room.min(DY_ROWS) } else { room };
+        let room = if width >= self.columns { room.min(DY_ROWS) } else { self.even(room) };
         let dy = packs_dy(width).then_some((x.wrapping_add(depth * width), room));
         // SAFETY: by contract; dy is behind x.
         unsafe { self.all(Some((x, width)), dy, kernel) }
