@@ -103,6 +103,8 @@ dispatch! {
         = kernel::shape::shape;
     unsafe fn pack_x(src: &Source<T>, i: usize, n: usize, panel: usize, to: *mut T)
         = kernel::pack::x;
+    unsafe fn fetch_x(src: &Source<T>, i: usize, n: usize)
+        = kernel::pack::fetch_x;
     unsafe fn pack_dy(src: &Source<T>, j: usize, rows: usize, tiles: usize, to: *mut T)
         = kernel::pack::dy;
     unsafe fn grad_row(row: &Row<T>)

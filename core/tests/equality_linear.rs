@@ -155,17 +155,24 @@ fn forward_columns<T: Real>() {
     }
 }
 
-/// More rows of `dy` than go through a copy of `W` at a time.
+/// More rows of `dy` than go through a copy of `W` at a time; rows of `W` that share a few sets of the caches and others,
+/// from near by and from afar, in several blocks.
 fn input_grad_many_rows<T: Real>() {
     if !LARGE {
         return;
     }
-    let shapes = [(257, 9, 1030), (600, 5, 1100), (270, 258, 256)];
-    for ((batch, outputs, inputs), start) in
-        shapes.into_iter().zip([Start::Fresh, Start::Resume, Start::Resume])
-    {
+    let shapes = [
+        (257, 9, 1030),
+        (600, 5, 1100),
+        (270, 258, 256),
+        (71, 130, 390),
+        (260, 70, 1000),
+        (23, 530, 1030),
+        (20, 1030, 1024),
+    ];
+    for (seed, (batch, outputs, inputs)) in shapes.into_iter().enumerate() {
         let mut case = Case::ordinary(Dims::new(batch, outputs, inputs), batch as u64);
-        case.fold.start = start;
+        case.fold.start = if seed % 3 == 0 { Start::Fresh } else { Start::Resume };
         input_grad_agrees::<T>(case);
     }
 }

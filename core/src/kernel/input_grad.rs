@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Plan: the matrix product of [`super::tile`], with `W` in the place of `x` and `j` in the place of `b`, a few hundred
-//! rows at a time where `W` is copied.
+//! rows at a time where `W` is copied or comes from afar.
 
 use core::mem::MaybeUninit;
 use core::ptr::slice_from_raw_parts_mut;

@@ -48,6 +48,17 @@ pub(crate) unsafe fn x<T: Element, S: Simd<T>>(
     }
 }
 
+/// Fetches columns `i .. i + n` of `x`.
+///
+/// # Safety
+/// None is asked for.
+#[inline(always)]
+pub(crate) unsafe fn fetch_x<T: Element, S: Simd<T>>(s: S, src: &Source<T>, i: usize, n: usize) {
+    for k in 0..src.depth() {
+        fetch_lines(s, src.x.wrapping_add(k * src.x_stride + i), n);
+    }
+}
+
 /// Tiles whose `dy` is rather copied at a time. Their lines lie whole tiles apart, often in the same few sets of the
 /// first-level cache, where they are to stay until they are full.
 pub(super) const TILES: usize = 16;

@@ -76,6 +76,9 @@ const COLLIDING_BYTES: usize = 512;
 /// Up to so many rows, if their panels are wide, read a small `x` where it is.
 const UNCOPIED: usize = 128;
 
+/// Up to so many rows of an input gradient in narrow tiles do not pay for a copy, however rows of `W` lie.
+const FEW_APART: usize = 16;
+
 /// `(b, t)` between two visits of the sums in memory.
 pub(super) const BLOCK: usize = 256;
 
@@ -164,6 +167,11 @@ pub(super) const fn wide<T>(shape: Shape) -> bool {
 ///
 /// `most` of them do if panels are wider than a line of the cache.
 pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
+    if src.dy_row != 1 && is_narrow::<T>(shape) {
+        // A copy is for rows that share a few sets of the caches.
+        let collide = collides(src.x_stride * size_of::<T>(), NEAR);
+        return CACHES && most > 0 && (rows <= FEW_APART || !collide);
+    }
     let apart = shape.intel && src.dy_row == 1 && src.x_stride * size_of::<T>() > PAGE;
     let most = match wide::<T>(shape) {
         _ if apart || splitting_costs(shape, src, rows) => most.min(NEVER_COPIED),
@@ -172,6 +180,16 @@ pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most
         true => most,
     };
     CACHES && rows <= most
+}
+
+/// The most `(b, t)` between two visits of sums that rest often, where tiles are not tall: fewer of long rows.
+pub(super) fn deepest<T: Element>(src: &Source<T>) -> usize {
+    if src.x_stride * size_of::<T>() > 3 * NEAR { 48 } else { 64 }
+}
+
+/// Whether panels that are packed are fetched before they are: those of an input gradient in narrow tiles.
+pub(super) fn fetching_pays<T: Element>(shape: Shape, src: &Source<T>) -> bool {
+    src.dy_row != 1 && is_narrow::<T>(shape) && bytes(src) > 2 * FAR
 }
 
 /// Whether `x` is more than a second-level cache holds.

@@ -13,7 +13,8 @@
 //! * An output that is kept in memory is resumed every [`BLOCK`] `(b, t)`, so that panels stay in cache
 //!   however large the batch is.
 //! * For fewer rows of output the time goes into the copy of `x`. Where sums can be resumed they are, after some
-//!   `(b, t)`, whose `x` stays in cache as it is.
+//!   `(b, t)`, whose `x` stays in cache as it is. So are those of input gradients in narrow tiles, whose `dy` is not copied,
+//!   unless rows of `x` share a few sets of the caches; then what will be copied next is fetched before.
 //! * Single rows, of which a layer step of some examples likes to take one after the other, read all of `x` each time:
 //!   it is copied as it lies, as many columns at a time as a first-level cache holds.
 //! * For a few `(b, t)` the time goes into the output, not into `x`: one row of it at a time, if that is long enough
@@ -32,8 +33,8 @@ use super::narrow::MOST_ROWS;
 use super::pack::TILES;
 use super::plan::{
     self, BLOCK, CACHES, DY_ROWS, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, PAGE, SHALLOW,
-    SHALLOWEST, SHORT, SINGLE_BYTES, block_of, bytes, dy_collides, is_far, packing_pays, packs_dy,
-    rests, single_packing_pays, splitting_costs, wide,
+    SHALLOWEST, SHORT, SINGLE_BYTES, block_of, bytes, deepest, dy_collides, fetching_pays, is_far,
+    packing_pays, packs_dy, rests, single_packing_pays, splitting_costs, wide,
 };
 use super::row::Row;
 use super::shape::{Rows, Shape};
@@ -117,7 +118,8 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
         !shape.intel && splitting_costs(shape, &src, rows) || dy_collides(shape, &src, columns);
     let simple = few || plain && !copied;
     if !(CACHES && simple) {
-        let walk = Walk { isa, shape, src, rows, columns, packs: false, single: false };
+        let fetches = fetching_pays(shape, &src);
+        let walk = Walk { isa, shape, src, rows, columns, packs: false, single: false, fetches };
         // SAFETY: by contract.
         return unsafe { walk.blocks(scratch, kernel) };
     }
@@ -180,6 +182,8 @@ struct Panels<T> {
     i: usize,
     /// How many there are.
     n: usize,
+    /// How many of those behind them, which will be packed, are fetched meanwhile.
+    next: usize,
 }
 
 /// One block of the batch over a whole output.
@@ -194,6 +198,8 @@ struct Walk<T> {
     packs: bool,
     /// Whether the rows are single, so that `x` of all columns should be near by.
     single: bool,
+    /// Whether what will be packed next is fetched.
+    fetches: bool,
 }
 
 impl<T: Element> Walk<T> {
@@ -220,7 +226,7 @@ impl<T: Element> Walk<T> {
         let depth = match rows {
             _ if !shallow => BLOCK,
             _ if wide::<T>(shape) && self.tiled(kernel) => SHALLOW,
-            _ => rows.max(SHALLOWEST),
+            _ => rows.clamp(SHALLOWEST, deepest(&src)),
         };
         let most = if K::RESTS > 0 { block_of(depth, src.steps) } else { src.batch };
         let mut b = 0;
@@ -321,7 +327,7 @@ impl<T: Element> Walk<T> {
                 for i in (0..self.columns).step_by(width) {
                     let n = width.min(self.columns - i);
                     let Source { x: near, x_stride, panel_stride, .. } = self.src;
-                    let mut panels = Panels { x: near, x_stride, panel_stride, i, n };
+                    let mut panels = Panels { x: near, x_stride, panel_stride, i, n, next: 0 };
                     if let Some((x, _)) = x {
                         // Of single rows the panels lie side by side.
                         let (x_stride, panel_stride) = match self.single {
@@ -332,7 +338,8 @@ impl<T: Element> Walk<T> {
                             T::pack_x(self.isa, &self.src, i, n, x_stride, x);
                             packed = i;
                         }
-                        panels = Panels { x, x_stride, panel_stride, i, n };
+                        let next = if self.fetches { width.min(self.columns - i - n) } else { 0 };
+                        panels = Panels { x, x_stride, panel_stride, i, n, next };
                     }
                     self.rows(panels, dy.map(|(dy, _)| dy.cast_const()), (j, end), kernel);
                 }
@@ -383,6 +390,7 @@ impl<T: Element> Walk<T> {
         kernel: &mut K,
     ) {
         let mut packed = dy;
+        let (first, mut fetched) = (j, 0);
         while j < end {
             let Panels { x, x_stride, panel_stride, .. } = panels;
             let mut src = Source { x, x_stride, panel_stride, ..self.src }.row(j);
@@ -394,6 +402,17 @@ impl<T: Element> Walk<T> {
                 packed = Some(dy.wrapping_add(rows * src.depth()));
             }
             let mut row = Row { rows: next, ..Row::of(src) };
+            if panels.next > 0 {
+                // As much for each row of tiles.
+                let to = self.src.batch * (j + rows - first) / (end - first).max(1);
+                let i = panels.i + panels.n;
+                // SAFETY: examples fetched .. to are inside.
+                unsafe {
+                    let src = self.src.examples(fetched, to - fetched);
+                    T::fetch_x(self.isa, &src, i, panels.next);
+                }
+                fetched = to;
+            }
             // SAFETY: rows j .. j + rows are inside.
             unsafe { cut(self.isa, &mut row, self.shape.panel, panels.n, (j, panels.i), kernel) };
             j += rows;
