@@ -79,7 +79,9 @@ fn forward_long_rows<T: Real>() {
     if cfg!(miri) {
         return;
     }
-    for (batch, outputs, inputs) in [(5, 9, 2047), (6, 10, 2048), (17, 19, 3100), (60, 11, 4099)] {
+    for (batch, outputs, inputs) in
+        [(5, 9, 2047), (6, 10, 2048), (17, 19, 3100), (60, 11, 4099), (11, 7, 1090)]
+    {
         for weighted in [false, true] {
             let like = Case::ordinary(Dims::new(batch, outputs, inputs), inputs as u64);
             forward_agrees::<T>(Case { weighted, ..like });

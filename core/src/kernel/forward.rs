@@ -338,13 +338,14 @@ impl<'a, T: Element> Forward<'a, T> {
             }
             let mut held = MaybeUninit::<[[[[S::V; G]; C]; R]; HELD]>::uninit();
             let held = held.as_mut_ptr().cast::<[[[S::V; G]; C]; R]>();
-            let long = !copied && n == 1 && self.inputs >= 2 * COLUMNS;
-            while const { CACHES && C > 1 && R > 1 } && long && row + 2 * R <= end {
+            let columns = const { part::<T>(R, C, G) };
+            let long = !copied && n == 1 && self.inputs >= 2 * columns;
+            while const { part::<T>(R, C, G) > 0 } && long && row + 2 * R <= end {
                 let tiles = HELD.min((end - row) / R);
                 let mut i = 0;
                 while i < self.inputs {
                     let rest = self.inputs - i;
-                    let to = if rest < 2 * COLUMNS { self.inputs } else { i + COLUMNS };
+                    let to = if rest < 2 * columns { self.inputs } else { i + columns };
                     for k in 0..tiles {
                         let at = (row + k * R, j);
                         self.tile::<S, R, C, G, false>(s, at, (i, to), held.add(k));
@@ -499,8 +500,16 @@ const W_BYTES: usize = 24 << 10;
 /// Tiles whose sums are held between some columns and the next.
 const HELD: usize = if CACHES { 8 } else { 1 };
 
-/// Columns of long rows that are gone through at a time, or up to twice as many.
-const COLUMNS: usize = 1024;
+/// Columns of long rows that `R` rows of `x` go through at a time with `C` of `W`, or up to twice as many; 0 for all. (Rows
+/// of twice as many are long: three of `W` fill a first-level cache then.)
+const fn part<T>(r: usize, c: usize, groups: usize) -> usize {
+    match (r, groups) {
+        _ if !CACHES || c == 1 => 0,
+        (1, 4) if size_of::<T>() == 8 => 544,
+        (1, _) => 0,
+        _ => 1024,
+    }
+}
 
 /// Elements of a row of `W` that are fetched ahead.
 const AHEAD: usize = 256;
