@@ -189,7 +189,7 @@ pub(super) fn deepest<T: Element>(src: &Source<T>) -> usize {
 
 /// Whether panels that are packed are fetched before they are: those of an input gradient in narrow tiles.
 pub(super) fn fetching_pays<T: Element>(shape: Shape, src: &Source<T>) -> bool {
-    src.dy_row != 1 && is_narrow::<T>(shape) && bytes(src) > 2 * FAR
+    CACHES && src.dy_row != 1 && is_narrow::<T>(shape) && bytes(src) > 2 * FAR
 }
 
 /// Whether `x` is more than a second-level cache holds.

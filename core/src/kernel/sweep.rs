@@ -402,7 +402,7 @@ impl<T: Element> Walk<T> {
                 packed = Some(dy.wrapping_add(rows * src.depth()));
             }
             let mut row = Row { rows: next, ..Row::of(src) };
-            if panels.next > 0 {
+            if CACHES && panels.next > 0 {
                 // As much for each row of tiles.
                 let to = self.src.batch * (j + rows - first) / (end - first).max(1);
                 let i = panels.i + panels.n;
