@@ -79,6 +79,10 @@ const UNCOPIED: usize = 128;
 /// Up to so many rows of an input gradient in narrow tiles do not pay for a copy, however rows of `W` lie.
 const FEW_APART: usize = 16;
 
+/// From so many rows of it, and so many bytes of a row, on, short rows are gone through in short blocks, too.
+const SHORT_ROWS: usize = 48;
+const SHORT_BYTES: usize = 6 * LINE;
+
 /// `(b, t)` between two visits of the sums in memory.
 pub(super) const BLOCK: usize = 256;
 
@@ -167,7 +171,7 @@ pub(super) const fn wide<T>(shape: Shape) -> bool {
 ///
 /// `most` of them do if panels are wider than a line of the cache.
 pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most: usize) -> bool {
-    if src.dy_row != 1 && is_narrow::<T>(shape) {
+    if is_apart::<T>(shape, src) {
         // A copy is for rows that share a few sets of the caches.
         let collide = collides(src.x_stride * size_of::<T>(), NEAR);
         return CACHES && most > 0 && (rows <= FEW_APART || !collide);
@@ -182,6 +186,12 @@ pub(super) fn rests<T: Element>(shape: Shape, src: &Source<T>, rows: usize, most
     CACHES && rows <= most
 }
 
+/// Whether that pays for short rows that are near by, too: those of an input gradient in narrow tiles.
+pub(super) fn short_rest<T: Element>(shape: Shape, src: &Source<T>, rows: usize) -> bool {
+    let long = src.x_stride * size_of::<T>() >= SHORT_BYTES;
+    CACHES && long && rows >= SHORT_ROWS && is_apart(shape, src)
+}
+
 /// The most `(b, t)` between two visits of sums that rest often, where tiles are not tall: fewer of long rows.
 pub(super) fn deepest<T: Element>(src: &Source<T>) -> usize {
     if src.x_stride * size_of::<T>() > 3 * NEAR { 48 } else { 64 }
@@ -189,7 +199,7 @@ pub(super) fn deepest<T: Element>(src: &Source<T>) -> usize {
 
 /// Whether panels that are packed are fetched before they are: those of an input gradient in narrow tiles.
 pub(super) fn fetching_pays<T: Element>(shape: Shape, src: &Source<T>) -> bool {
-    CACHES && src.dy_row != 1 && is_narrow::<T>(shape) && bytes(src) > 2 * FAR
+    CACHES && is_apart(shape, src) && bytes(src) > 2 * FAR
 }
 
 /// Whether `x` is more than a second-level cache holds.
@@ -231,6 +241,11 @@ const fn is_split(stride: usize, rows: usize, depth: usize) -> bool {
 /// Whether rows so many bytes apart are a multiple of `least`: their lines share a set of the caches with many others.
 const fn collides(stride: usize, least: usize) -> bool {
     CACHES && stride > 0 && stride.is_multiple_of(least)
+}
+
+/// Whether it is an input gradient in narrow tiles.
+fn is_apart<T: Element>(shape: Shape, src: &Source<T>) -> bool {
+    src.dy_row != 1 && is_narrow::<T>(shape)
 }
 
 /// Whether there are 16 registers, and panels are a line of the cache.

@@ -34,7 +34,7 @@ use super::pack::TILES;
 use super::plan::{
     self, BLOCK, CACHES, DY_ROWS, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, PAGE, SHALLOW,
     SHALLOWEST, SHORT, SINGLE_BYTES, block_of, bytes, deepest, dy_collides, fetching_pays, is_far,
-    packing_pays, packs_dy, rests, single_packing_pays, splitting_costs, wide,
+    packing_pays, packs_dy, rests, short_rest, single_packing_pays, splitting_costs, wide,
 };
 use super::row::Row;
 use super::shape::{Rows, Shape};
@@ -215,8 +215,8 @@ impl<T: Element> Walk<T> {
             true => single_packing_pays(&src, (rows, columns)),
             false => packing_pays(shape, &src, rows),
         };
-        let shallow =
-            rests(shape, &src, rows, K::RESTS) && columns > SHORT && (pays || is_far(&src));
+        let far = columns > SHORT && (pays || is_far(&src));
+        let shallow = rests(shape, &src, rows, K::RESTS) && (far || short_rest(shape, &src, rows));
         self.packs = !shallow && pays && scratch.len() > 0;
         // (Where sums rest often it hardly counts. Sequences stay longer with what they read: of these only vectors of a
         // line come late, from rows that lie apart.)
