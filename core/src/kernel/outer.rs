@@ -30,7 +30,8 @@ const COPY_BYTES: usize = if CACHES { 64 << 10 } else { 0 };
 /// * `batch`: `x [B, T, I]`, `dy [B, T, J]` per example, example weights `c [B]` or none.
 /// * `out`: *out* `[B, J, I]`, never read.
 ///
-/// Sequences of 16 steps and more, to 256 outputs and more, take up to 68 KiB of stack for copies with AVX2.
+/// Sequences of 16 steps and more, to 256 outputs and more, take up to 68 KiB of stack for copies where there are 16 vector
+/// registers (AVX2).
 ///
 /// To reduce them at once, use [`moments`](crate::moments()), which does not store them and gives the
 /// same bits.
