@@ -115,7 +115,7 @@ const PART: usize = 256;
 
 /// About as many rows each time.
 fn even_parts(rows: usize) -> usize {
-    rows.div_ceil(rows.div_ceil(PART).max(1)).next_multiple_of(4)
+    plan::evenly(rows, PART).next_multiple_of(4)
 }
 
 /// The sweep with room to pack on the stack. (Not inlined: small products need not touch so much of it.)

@@ -71,12 +71,13 @@ fn products<T: Element>(isa: Isa, batch: &Batch<'_, T>, out: &mut [T]) {
     let past = lines && size_of_val(out) >= 2 * STREAM_BYTES;
     let ends = Ends { negative: true, past, ..Ends::FRESH };
     let ahead_from = ahead_from::<T>(isa, size_of_val(out), batch.dims.steps, 1);
+    let copies = plan::stack_pays::<T>(isa, batch.dims);
     for b in 0..if out.is_empty() { 0 } else { batch.dims.batch } {
         let mut kernel = GradKernel::new(ends, Out { p, stride: inputs }, ahead_from);
         // SAFETY: example b is inside x, dy, the weights and out: the lengths were checked.
         unsafe {
             let src = source(batch).examples(b, 1);
-            if plan::stack_pays(isa, &src, outputs) {
+            if copies {
                 with_room::<T, COPY_BYTES>(|room| {
                     let room = slice_from_raw_parts_mut(room, COPY_BYTES / size_of::<T>());
                     sweep(isa, src, outputs, inputs, room, &mut kernel);

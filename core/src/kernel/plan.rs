@@ -156,6 +156,11 @@ pub(super) const fn may_pack(stride: usize, rows: usize) -> bool {
     CACHES && stride >= NEAR && rows >= MAX_ROWS
 }
 
+/// How many of `n` go together if they go at most so many at a time, and about as many each time.
+pub(super) fn evenly(n: usize, most: usize) -> usize {
+    n.div_ceil(n.div_ceil(most.max(1)).max(1))
+}
+
 /// Examples in a block of `depth` `(b, t)`.
 pub(super) const fn block_of(depth: usize, steps: usize) -> usize {
     let n = depth / if steps == 0 { 1 } else { steps };
@@ -283,12 +288,13 @@ pub(super) fn packing_pays<T: Element>(shape: Shape, src: &Source<T>, rows: usiz
     stride >= far && may_pack(stride, rows)
 }
 
-/// Whether copies on the stack pay, for so many rows of output, where no scratch is given: rows of `x` that are a quarter
+/// Whether copies on the stack pay for the examples of `dims`, where no scratch is given: rows of `x` that are a quarter
 /// of a page or more apart share a few sets of the first-level cache.
-pub(super) fn stack_pays<T: Element>(isa: Isa, src: &Source<T>, rows: usize) -> bool {
-    let collides = collides(src.x_stride * size_of::<T>(), NEAR);
+pub(super) fn stack_pays<T: Element>(isa: Isa, dims: Dims) -> bool {
+    let collides = collides(dims.inputs.saturating_mul(size_of::<T>()), NEAR);
+    let enough = dims.outputs >= MANY && dims.steps >= COLLIDING;
     // SAFETY: it has no conditions.
-    collides && rows >= MANY && src.depth() >= COLLIDING && is_narrow::<T>(unsafe { T::shape(isa) })
+    collides && enough && is_narrow::<T>(unsafe { T::shape(isa) })
 }
 
 /// The same for single rows: whether their `x` is more than a first-level cache holds.

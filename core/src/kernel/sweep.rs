@@ -33,8 +33,8 @@ use super::narrow::MOST_ROWS;
 use super::pack::TILES;
 use super::plan::{
     self, BLOCK, CACHES, DY_ROWS, MAX_PANEL, MAX_ROWS, NEAR, PACKED_BYTES, PAGE, SHALLOW,
-    SHALLOWEST, SHORT, SINGLE_BYTES, block_of, bytes, deepest, dy_collides, fetching_pays, is_far,
-    packing_pays, packs_dy, rests, short_rest, single_packing_pays, splitting_costs, wide,
+    SHALLOWEST, SHORT, SINGLE_BYTES, block_of, bytes, deepest, dy_collides, evenly, fetching_pays,
+    is_far, packing_pays, packs_dy, rests, short_rest, single_packing_pays, splitting_costs, wide,
 };
 use super::row::Row;
 use super::shape::{Rows, Shape};
@@ -114,9 +114,10 @@ pub(crate) unsafe fn sweep<T: Element, K: RowKernel<T>>(
     let few = CACHES && depth > 0 && (single || depth <= kernel.few(&shape, &src, columns));
     let near = src.x_stride * size_of::<T>() < NEAR || depth <= FEW;
     let plain = near && depth <= BLOCK && src.weights.is_null();
-    let copied =
-        !shape.intel && splitting_costs(shape, &src, rows) || dy_collides(shape, &src, columns);
-    let simple = few || plain && !copied;
+    let simple = few
+        || plain
+            && (shape.intel || !splitting_costs(shape, &src, rows))
+            && !dy_collides(shape, &src, columns);
     if !(CACHES && simple) {
         let fetches = fetching_pays(shape, &src);
         let walk = Walk { isa, shape, src, rows, columns, packs: false, single: false, fetches };
@@ -182,8 +183,6 @@ struct Panels<T> {
     i: usize,
     /// How many there are.
     n: usize,
-    /// How many of those behind them, which will be packed, are fetched meanwhile.
-    next: usize,
 }
 
 /// One block of the batch over a whole output.
@@ -198,7 +197,7 @@ struct Walk<T> {
     packs: bool,
     /// Whether the rows are single, so that `x` of all columns should be near by.
     single: bool,
-    /// Whether what will be packed next is fetched.
+    /// Whether what will be packed next, if anything is, is fetched.
     fetches: bool,
 }
 
@@ -295,7 +294,7 @@ impl<T: Element> Walk<T> {
         let mut panels = (fits.min(near) / panel).min(all);
         if self.single && panels > 0 {
             // All runs about as long.
-            panels = all.div_ceil(all.div_ceil(panels).max(1));
+            panels = evenly(all, panels);
         }
         panels * panel.get()
     }
@@ -327,7 +326,7 @@ impl<T: Element> Walk<T> {
                 for i in (0..self.columns).step_by(width) {
                     let n = width.min(self.columns - i);
                     let Source { x: near, x_stride, panel_stride, .. } = self.src;
-                    let mut panels = Panels { x: near, x_stride, panel_stride, i, n, next: 0 };
+                    let mut panels = Panels { x: near, x_stride, panel_stride, i, n };
                     if let Some((x, _)) = x {
                         // Of single rows the panels lie side by side.
                         let (x_stride, panel_stride) = match self.single {
@@ -338,8 +337,7 @@ impl<T: Element> Walk<T> {
                             T::pack_x(self.isa, &self.src, i, n, x_stride, x);
                             packed = i;
                         }
-                        let next = if self.fetches { width.min(self.columns - i - n) } else { 0 };
-                        panels = Panels { x, x_stride, panel_stride, i, n, next };
+                        panels = Panels { x, x_stride, panel_stride, i, n };
                     }
                     self.rows(panels, dy.map(|(dy, _)| dy.cast_const()), (j, end), kernel);
                 }
@@ -402,14 +400,14 @@ impl<T: Element> Walk<T> {
                 packed = Some(dy.wrapping_add(rows * src.depth()));
             }
             let mut row = Row { rows: next, ..Row::of(src) };
-            if CACHES && panels.next > 0 {
-                // As much for each row of tiles.
+            let behind = panels.i + panels.n;
+            if CACHES && self.packs && self.fetches && behind < self.columns {
+                // As much of the columns behind these for each row of tiles.
                 let to = self.src.batch * (j + rows - first) / (end - first).max(1);
-                let i = panels.i + panels.n;
                 // SAFETY: examples fetched .. to are inside.
                 unsafe {
                     let src = self.src.examples(fetched, to - fetched);
-                    T::fetch_x(self.isa, &src, i, panels.next);
+                    T::fetch_x(self.isa, &src, behind, panels.n.min(self.columns - behind));
                 }
                 fetched = to;
             }
@@ -417,12 +415,6 @@ impl<T: Element> Walk<T> {
             unsafe { cut(self.isa, &mut row, self.shape.panel, panels.n, (j, panels.i), kernel) };
             j += rows;
         }
-    }
-
-    /// Rows whose `dy` is copied at a time, of which there is room for so many: about as many each time.
-    fn even(&self, room: usize) -> usize {
-        let times = self.rows.div_ceil(room.max(1)).max(1);
-        room.min(self.rows.div_ceil(times) + MAX_ROWS)
     }
 
     /// Whether to copy `dy` for each few rows of tiles, where `x` is not: since it is multiplied by the example weights,
@@ -453,7 +445,8 @@ impl<T: Element> Walk<T> {
         let depth = self.src.depth();
         let x: *mut T = scratch.cast();
         let room = scratch.len() / depth - width;
-        let room = if width >= self.columns { room.min(DY_ROWS) } else { self.even(room) };
+        let some = if width >= self.columns { DY_ROWS } else { evenly(self.rows, room) + MAX_ROWS };
+        let room = room.min(some);
         let dy = packs_dy(width).then_some((x.wrapping_add(depth * width), room));
         // SAFETY: by contract; dy is behind x.
         unsafe { self.all(Some((x, width)), dy, kernel) }
