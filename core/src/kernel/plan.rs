@@ -254,7 +254,7 @@ fn is_apart<T: Element>(shape: Shape, src: &Source<T>) -> bool {
 }
 
 /// Whether there are 16 registers, and panels are a line of the cache.
-fn is_narrow<T>(shape: Shape) -> bool {
+pub(super) fn is_narrow<T>(shape: Shape) -> bool {
     shape.registers == 16 && !wide::<T>(shape)
 }
 

@@ -16,7 +16,7 @@ use super::fused::FusedRow;
 use super::moments::source;
 use super::momentum::{Momentum, MomentumArrays};
 use super::parts::{self, LayerSums};
-use super::plan::{BEYOND, CACHES, FAR, PAGE};
+use super::plan::{BEYOND, CACHES, FAR, PAGE, is_narrow};
 use super::rmsprop::{Rmsprop, RmspropArrays};
 use super::row::{DEEP, Row};
 use super::rule::Run;
@@ -204,8 +204,8 @@ pub fn step_adam<T: Element>(
 }
 
 /// Elements of the sums of a row of tiles, on the stack: the parameters and their state are gone through in
-/// runs of 1 KiB of each row, as memory likes it.
-const SUMS: usize = if CACHES { 6 * 256 } else { 2 * 64 };
+/// long runs of each row, as memory likes it. (With more than 16 registers half of it is used.)
+const SUMS: usize = if CACHES { 6 * 512 } else { 2 * 64 };
 
 /// Up to so many `(b, t)` the time goes into the parameters: they are walked row by row, at the cost of
 /// loading `x` more often. (Not without `grad_sq`, whose single rows have too few sums at a time to keep the
@@ -224,6 +224,10 @@ struct StepKernel<T, O, const SECOND: bool, const SEQUENCE: bool> {
     beyond: bool,
     /// Whether the optimizer takes the sums out of the registers.
     fused: bool,
+    /// The most sums on the stack, if not.
+    sums: usize,
+    /// From so many `(b, t)` on the parameters of sums on the stack are fetched meanwhile.
+    fetching: usize,
     /// The lowest index with a result that is not finite, so far.
     bad: usize,
 }
@@ -322,7 +326,7 @@ where
         if self.fused {
             return usize::MAX;
         }
-        SUMS / rows.max(1) // no panic even for the compiler
+        self.sums / rows.max(1) // no panic even for the compiler
     }
 
     fn block(&mut self, _first: bool, _last: bool) {}
@@ -332,12 +336,12 @@ where
         let far = match row.rows {
             // (Of a run along a row the CPU fetches what comes next by itself, but for memory that is too late.)
             Rows::Single(_) if self.fused => self.beyond,
-            _ => self.stride * size_of::<T>() >= PAGE,
+            _ => !self.fused || self.stride * size_of::<T>() >= PAGE,
         };
         let arrays = if far { self.optimizer.arrays() } else { [core::ptr::null(); 3] };
         let arrays = arrays.map(|p| if p.is_null() { p } else { p.wrapping_add(at) });
         // A fused row fetches one vector at a time, beside its sums.
-        let least = if self.fused { 0 } else { DEEP };
+        let least = if self.fused { 0 } else { self.fetching };
         row.ends = self.ends;
         row.set_ahead(arrays, self.stride, least);
         // SAFETY: the parameters of the row are inside; the coefficients are plain if it is fused.
@@ -377,13 +381,31 @@ fn fusing_pays<T: Element, const SECOND: bool>(isa: Isa, dims: Dims) -> bool {
 fn most_fused<T: Element, const SECOND: bool>(dims: Dims) -> usize {
     let bytes = dims.outputs.saturating_mul(dims.inputs).saturating_mul(size_of::<T>());
     if bytes > 4 * FAR {
-        DEEP - 1
+        // (Long runs come faster from memory by the stack, once there is time to fetch them.)
+        if dims.inputs * size_of::<T>() < PAGE / 2 { 16 } else { SOON - 1 }
     } else if bytes >= FAR / 8 {
         5
     } else if SECOND {
         SHALLOW
     } else {
         2
+    }
+}
+
+/// From so many `(b, t)` on there is time to fetch parameters for which the CPU would wait long, with panels of a line.
+const SOON: usize = 10;
+
+/// From so many `(b, t)` on the parameters of sums on the stack, in rows of so many bytes, are fetched meanwhile.
+fn fetching(narrow: bool, bytes: usize, row: usize) -> usize {
+    let apart = row >= PAGE;
+    if narrow && (bytes >= BEYOND || bytes >= 2 * FAR && apart) {
+        SOON
+    } else if narrow && bytes > FAR {
+        2 * SOON
+    } else if apart {
+        DEEP
+    } else {
+        usize::MAX
     }
 }
 
@@ -432,18 +454,23 @@ where
     let src = source(&layer.batch);
     let ends = Ends::of(Fold { scale: layer.scale, ..Fold::fresh() });
     let apart = parts::pays::<T>(isa, dims, SECOND, scratch.len());
+    // SAFETY: it has no conditions.
+    let narrow = is_narrow::<T>(unsafe { T::shape(isa) });
+    let bytes = outputs.saturating_mul(inputs).saturating_mul(size_of::<T>());
     let mut kernel = StepKernel::<T, O, SECOND, SEQUENCE> {
         optimizer,
         ends,
         write: layer.non_finite == NonFinite::Propagate,
         stride: inputs,
-        beyond: outputs.saturating_mul(inputs) >= BEYOND / size_of::<T>(),
+        beyond: bytes >= BEYOND,
         fused: CACHES
             && layer.non_finite == NonFinite::Propagate
             && layer.batch.dims.steps == 1
             && layer.batch.example_weights.is_none()
             && optimizer.is_plain()
             && fusing_pays::<T, SECOND>(isa, layer.batch.dims),
+        sums: if CACHES && !narrow { SUMS / 2 } else { SUMS },
+        fetching: fetching(narrow, bytes, inputs.saturating_mul(size_of::<T>())),
         bad: usize::MAX,
     };
     loop {
