@@ -209,8 +209,9 @@ const SUMS: usize = if CACHES { 6 * 512 } else { 2 * 64 };
 
 /// Up to so many `(b, t)` the time goes into the parameters: they are walked row by row, at the cost of
 /// loading `x` more often. (Not without `grad_sq`, whose single rows have too few sums at a time to keep the
-/// multipliers busy.)
+/// multipliers busy.) Fewer with 16 registers.
 const SHALLOW: usize = if CACHES { 8 } else { 0 };
+const SHALLOW_NARROW: usize = 5;
 
 /// A sweep that hands each row of tiles to an optimizer.
 struct StepKernel<T, O, const SECOND: bool, const SEQUENCE: bool> {
@@ -311,11 +312,12 @@ where
     fn rows(&self, shape: &Shape, src: &Source<T>, way: Way, left: usize) -> Rows {
         let few = way == Way::Few;
         let (depth, long) = (src.depth(), self.stride >= short::<SECOND>(shape));
+        let shallow = if CACHES && is_narrow::<T>(*shape) { SHALLOW_NARROW } else { SHALLOW };
         match (SECOND, SEQUENCE) {
             _ if self.fused => shape.fused_rows(SECOND, depth, self.beyond, left),
             (_, false) if few => shape.few_rows(1),
             (false, _) | (_, false) if way == Way::Narrow => Rows::Narrow(left),
-            (true, _) if few || depth <= SHALLOW && long => Rows::Single(1),
+            (true, _) if few || depth <= shallow && long => Rows::Single(1),
             (false, _) => shape.grad_rows(left),
             (true, false) => shape.moments_rows(left),
             (true, true) => shape.sequence_rows(src, way == Way::Packed, left),
@@ -333,11 +335,12 @@ where
 
     unsafe fn row(&mut self, isa: Isa, row: &mut Row<T>, j: usize, i: usize) {
         let at = j * self.stride + i;
-        let far = match row.rows {
-            // (Of a run along a row the CPU fetches what comes next by itself, but for memory that is too late.)
-            Rows::Single(_) if self.fused => self.beyond,
-            _ => !self.fused || self.stride * size_of::<T>() >= PAGE,
-        };
+        let far = CACHES
+            && match row.rows {
+                // (Of a run along a row the CPU fetches what comes next by itself, but for memory that is too late.)
+                Rows::Single(_) if self.fused => self.beyond,
+                _ => !self.fused || self.stride * size_of::<T>() >= PAGE,
+            };
         let arrays = if far { self.optimizer.arrays() } else { [core::ptr::null(); 3] };
         let arrays = arrays.map(|p| if p.is_null() { p } else { p.wrapping_add(at) });
         // A fused row fetches one vector at a time, beside its sums.
@@ -384,7 +387,7 @@ fn most_fused<T: Element, const SECOND: bool>(dims: Dims) -> usize {
         // (Long runs come faster from memory by the stack, once there is time to fetch them.)
         if dims.inputs * size_of::<T>() < PAGE / 2 { 16 } else { SOON - 1 }
     } else if bytes >= FAR / 8 {
-        5
+        SHALLOW_NARROW
     } else if SECOND {
         SHALLOW
     } else {
@@ -398,7 +401,9 @@ const SOON: usize = 10;
 /// From so many `(b, t)` on the parameters of sums on the stack, in rows of so many bytes, are fetched meanwhile.
 fn fetching(narrow: bool, bytes: usize, row: usize) -> usize {
     let apart = row >= PAGE;
-    if narrow && (bytes >= BEYOND || bytes >= 2 * FAR && apart) {
+    if !CACHES {
+        usize::MAX
+    } else if narrow && (bytes >= BEYOND || bytes >= 2 * FAR && apart) {
         SOON
     } else if narrow && bytes > FAR {
         2 * SOON
@@ -455,7 +460,7 @@ where
     let ends = Ends::of(Fold { scale: layer.scale, ..Fold::fresh() });
     let apart = parts::pays::<T>(isa, dims, SECOND, scratch.len());
     // SAFETY: it has no conditions.
-    let narrow = is_narrow::<T>(unsafe { T::shape(isa) });
+    let narrow = CACHES && is_narrow::<T>(unsafe { T::shape(isa) });
     let bytes = outputs.saturating_mul(inputs).saturating_mul(size_of::<T>());
     let mut kernel = StepKernel::<T, O, SECOND, SEQUENCE> {
         optimizer,
@@ -469,7 +474,7 @@ where
             && layer.batch.example_weights.is_none()
             && optimizer.is_plain()
             && fusing_pays::<T, SECOND>(isa, layer.batch.dims),
-        sums: if CACHES && !narrow { SUMS / 2 } else { SUMS },
+        sums: if !CACHES || narrow { SUMS } else { SUMS / 2 },
         fetching: fetching(narrow, bytes, inputs.saturating_mul(size_of::<T>())),
         bad: usize::MAX,
     };
