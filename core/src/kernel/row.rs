@@ -5,7 +5,7 @@
 //! if those are one to three (with one sum an element: six) its tiles are wider, for as many sums at a time.
 
 use super::plan::{CACHES, FAR, LINE, SMALL, wide};
-use super::sequence::sequence_tile;
+use super::sequence::{has_paired_halves, paired_halves_pay, sequence_tile};
 use super::shape::{HALF, LOW, PAIRED, Room, Rows, SLIM, TILE_VECS, by_room};
 use super::tile::{Ends, Out, Source, grad_tile, moments_tile};
 use crate::simd::Simd;
@@ -462,6 +462,15 @@ impl<T: Element, const SEQUENCE: bool> Tile<T> for MomentsTile<SEQUENCE> {
                     let (src, n) = (src.columns(c), S::LANES);
                     let (out, out_sq) = (out.at(0, c), out_sq.at(0, c));
                     sequence_tile::<T, S, ROWS, 1, false, WEIGHTED>(
+                        s, src, n, row.ends, out, out_sq,
+                    );
+                }
+            } else if const { SEQUENCE && has_paired_halves::<T, S>(ROWS, VECS) }
+                && paired_halves_pay(&src, VECS * S::LANES)
+            {
+                for r in (0..ROWS).step_by(LOW) {
+                    let (src, out, out_sq) = (src.row(r), out.at(r, 0), out_sq.at(r, 0));
+                    sequence_tile::<T, S, LOW, VECS, TAIL, WEIGHTED>(
                         s, src, n, row.ends, out, out_sq,
                     );
                 }

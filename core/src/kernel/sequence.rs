@@ -13,7 +13,7 @@
 
 use core::mem::MaybeUninit;
 
-use super::shape::{PAIRED, Room};
+use super::shape::{LOW, PAIRED, Room};
 use super::tile::{Ends, Out, Source, Sums, run_loop};
 use super::vectors::load;
 use crate::simd::Simd;
@@ -42,6 +42,9 @@ where
     S: Simd<T>,
 {
     let mut g = s.zeros::<N, ROWS, VECS>();
+    // (With 16 registers none are late, which is known when this is compiled: to ask takes a tenth of the time.)
+    let late = S::REGISTERS > 16 && src.late;
+    let src = Source { late, ..src };
     // SAFETY: by contract; the loops stay inside examples, steps, rows and columns.
     unsafe {
         let mut at = [src; N];
@@ -174,8 +177,23 @@ const fn waits<T: Element, S: Simd<T>>(rows: usize, vecs: usize) -> bool {
 
 /// Whether it holds that of two examples.
 const fn pairs<T: Element, S: Simd<T>>(rows: usize, vecs: usize) -> bool {
-    rows == PAIRED && waits::<T, S>(rows, vecs) && 2 * rows * vecs + vecs < S::REGISTERS
+    let paired = rows == PAIRED || rows == LOW && S::REGISTERS == 16;
+    paired && waits::<T, S>(rows, vecs) && 2 * rows * vecs + vecs < S::REGISTERS
 }
+
+/// Whether a tile of so many rows may as well be two of half the rows, each of which [pairs] examples.
+pub(super) const fn has_paired_halves<T: Element, S: Simd<T>>(rows: usize, vecs: usize) -> bool {
+    rows == 2 * LOW && S::REGISTERS == 16 && pairs::<T, S>(LOW, vecs)
+}
+
+/// Whether these take less time: the second one finds `x` in the first-level cache if it is a copy, and there are many stores
+/// for what is summed.
+pub(super) fn paired_halves_pay<T: Element>(src: &Source<T>, panel: usize) -> bool {
+    src.x_stride == panel && src.steps <= MOST_PAIRED && src.batch > 1
+}
+
+/// The most steps for which they do.
+const MOST_PAIRED: usize = 24;
 
 /// Up to so many examples of tall tiles go by [`few_examples`].
 const FEW_EXAMPLES: usize = 4;
