@@ -126,13 +126,21 @@ impl<'a, T: Element> Forward<'a, T> {
     }
 
     /// Columns `i .. to` of the dot products of `R` rows of `x`, from `row` on, with `C` rows of `W`, from `j` on.
-    /// Their sums come from `held` if there are columns before, and go there if more are to come.
+    /// Their sums come from `held` if there are columns before, and go there if more are to come; so they do only if this is
+    /// a `PART` of the columns, or may be.
     ///
     /// # Safety
     /// `R` rows of `x` and `y` and `C` rows of `W` are inside, and as many columns; `held` is readable and writable
     /// where it is used. `i` and the number of columns are multiples of 16, but for the last.
     #[cfg_attr(optimized, inline(always))]
-    unsafe fn tile<S, const R: usize, const C: usize, const G: usize, const COPIED: bool>(
+    unsafe fn tile<
+        S,
+        const R: usize,
+        const C: usize,
+        const G: usize,
+        const COPIED: bool,
+        const PART: bool,
+    >(
         self,
         s: S,
         (row, j): (usize, usize),
@@ -175,6 +183,9 @@ impl<'a, T: Element> Forward<'a, T> {
                     let [[mut xs]] = s.zeros::<1, 1, R>();
                     for (r, xs) in xs.iter_mut().enumerate() {
                         let x = if const { C > 4 } { x_at } else { x.add(i) };
+                        if const { PART && R > 1 && S::REGISTERS == 16 } && g == 0 {
+                            s.prefetch(x.wrapping_add(r * self.inputs + X_AHEAD / size_of::<T>()));
+                        }
                         *xs = s.load(x.add(r * self.inputs + g * S::LANES));
                     }
                     for c in 0..C {
@@ -298,7 +309,7 @@ impl<'a, T: Element> Forward<'a, T> {
         unsafe {
             for k in 0..n {
                 let job = if COPIED { self.at_copy(k * C) } else { self };
-                job.tile::<S, R, C, G, COPIED>(s, (row, j + k * C), all, nowhere);
+                job.tile::<S, R, C, G, COPIED, false>(s, (row, j + k * C), all, nowhere);
             }
         }
     }
@@ -348,7 +359,7 @@ impl<'a, T: Element> Forward<'a, T> {
                     let to = if rest < 2 * columns { self.inputs } else { i + columns };
                     for k in 0..tiles {
                         let at = (row + k * R, j);
-                        self.tile::<S, R, C, G, false>(s, at, (i, to), held.add(k));
+                        self.tile::<S, R, C, G, false, true>(s, at, (i, to), held.add(k));
                     }
                     i = to;
                 }
@@ -424,6 +435,14 @@ impl<'a, T: Element> Forward<'a, T> {
         }
     }
 
+    /// Bytes of `x` that stay in the second-level cache: less of it for long rows where tiles are low, which read more of it
+    /// (unless so few rows would be left that `W` comes from afar too often).
+    #[inline(always)]
+    fn x_bytes<S: Simd<T>>(&self) -> usize {
+        let long = self.inputs > LONG && self.inputs <= LONGEST / size_of::<T>();
+        if const { S::REGISTERS == 16 } && long { X_BYTES / 2 } else { X_BYTES }
+    }
+
     /// All rows, and the outputs from `first` on: as many rows of `x` as stay in the second-level cache see all of `W`,
     /// as many of its rows at a time as stay in the first. Tiles are `R` by `C`; what is left over of `W` goes in
     /// [`Self::rest`] if it is `WHOLE`, else `R` by `HALF`, then `R` by one.
@@ -447,7 +466,7 @@ impl<'a, T: Element> Forward<'a, T> {
     ) where
         S: Simd<T>,
     {
-        let most = fit::<T>(X_BYTES, rows, self.inputs, R).max(2 * R);
+        let most = fit::<T>(self.x_bytes::<S>(), rows, self.inputs, R).max(2 * R);
         let tiles =
             if CACHES { (fit::<T>(W_BYTES, self.outputs, self.inputs, C) / C).max(1) } else { 1 };
         // (Copied rows stay together.)
@@ -510,6 +529,13 @@ const fn part<T>(r: usize, c: usize, groups: usize) -> usize {
         _ => 1024,
     }
 }
+
+/// Columns of rows that are longer than short, and bytes of those that are not longer still, where there are 16 registers.
+const LONG: usize = 1024;
+const LONGEST: usize = 16 << 10;
+
+/// Bytes of a row of `x` that are fetched ahead there.
+const X_AHEAD: usize = 256;
 
 /// Elements of a row of `W` that are fetched ahead.
 const AHEAD: usize = 256;
