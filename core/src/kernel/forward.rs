@@ -12,7 +12,7 @@
 use core::mem::MaybeUninit;
 
 use super::columns;
-use super::plan::{CACHES, FAR};
+use super::plan::{CACHES, FAR, evenly};
 use super::row::fetch_lines;
 use super::vectors::advance;
 use crate::dims::check;
@@ -349,14 +349,14 @@ impl<'a, T: Element> Forward<'a, T> {
             }
             let mut held = MaybeUninit::<[[[[S::V; G]; C]; R]; HELD]>::uninit();
             let held = held.as_mut_ptr().cast::<[[[S::V; G]; C]; R]>();
-            let columns = const { part::<T>(R, C, G) };
-            let long = !copied && n == 1 && self.inputs >= 2 * columns;
-            while const { part::<T>(R, C, G) > 0 } && long && row + 2 * R <= end {
+            let (most, least) = const { part::<T>(R, C, G) };
+            let long = !copied && n == 1 && self.inputs >= least;
+            let columns = evenly(self.inputs, most.max(1)).next_multiple_of(REDUCTION_LANES);
+            while const { part::<T>(R, C, G).0 > 0 } && long && row + 2 * R <= end {
                 let tiles = HELD.min((end - row) / R);
                 let mut i = 0;
                 while i < self.inputs {
-                    let rest = self.inputs - i;
-                    let to = if rest < 2 * columns { self.inputs } else { i + columns };
+                    let to = self.inputs.min(i + columns);
                     for k in 0..tiles {
                         let at = (row + k * R, j);
                         self.tile::<S, R, C, G, false, true>(s, at, (i, to), held.add(k));
@@ -519,14 +519,15 @@ const W_BYTES: usize = 24 << 10;
 /// Tiles whose sums are held between some columns and the next.
 const HELD: usize = if CACHES { 8 } else { 1 };
 
-/// Columns of long rows that `R` rows of `x` go through at a time with `C` of `W`, or up to twice as many; 0 for all. (Rows
-/// of twice as many are long: three of `W` fill a first-level cache then.)
-const fn part<T>(r: usize, c: usize, groups: usize) -> usize {
+/// The most columns of long rows that `R` rows of `x` go through at a time with `C` of `W`, which fit a first-level cache
+/// then, and the least of a row that is long; 0 for all.
+const fn part<T>(r: usize, c: usize, groups: usize) -> (usize, usize) {
     match (r, groups) {
-        _ if !CACHES || c == 1 => 0,
-        (1, 4) if size_of::<T>() == 8 => 544,
-        (1, _) => 0,
-        _ => 1024,
+        _ if !CACHES || c == 1 => (0, 0),
+        (1, 4) if size_of::<T>() == 8 => (680, 1088),
+        (1, _) => (0, 0),
+        (2, 2) => (1024, 1600),
+        _ => (1024, 2048),
     }
 }
 
