@@ -80,7 +80,7 @@ fn forward_long_rows<T: Real>() {
         return;
     }
     for (batch, outputs, inputs) in
-        [(5, 9, 2047), (6, 10, 2048), (17, 19, 3100), (60, 11, 4099), (11, 7, 1090)]
+        [(5, 9, 2047), (41, 10, 2048), (17, 19, 3100), (60, 11, 4099), (11, 7, 1090), (9, 6, 1610)]
     {
         for weighted in [false, true] {
             let like = Case::ordinary(Dims::new(batch, outputs, inputs), inputs as u64);

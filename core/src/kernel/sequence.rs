@@ -9,7 +9,8 @@
 //! Plan: where registers hold `g` and both sums, they do; with 32 of them those of ten rows of one vector, which is how
 //! short sequences are gone through. Tiles for which they are too few hold `g` alone, as the matrix product would, and the
 //! sums *wait* in memory meanwhile. What takes time then are their loads and stores, of as many vectors at once: half of
-//! them are left where a tile of half the rows holds `g` of two examples. It reads `x` twice as often for it.
+//! them are left where a tile of half the rows holds `g` of two examples. It reads `x` twice as often for it. (With 16
+//! registers these are the halves of a tall tile, one after the other.)
 
 use core::mem::MaybeUninit;
 
@@ -186,14 +187,13 @@ pub(super) const fn has_paired_halves<T: Element, S: Simd<T>>(rows: usize, vecs:
     rows == 2 * LOW && S::REGISTERS == 16 && pairs::<T, S>(LOW, vecs)
 }
 
-/// Whether these take less time: the second one finds `x` in the first-level cache if it is a copy, and there are many stores
-/// for what is summed.
+/// The most steps for which these take less time than the whole: there are many stores for what is summed.
+const MOST_PAIRED: usize = 24;
+
+/// Whether they do: the second one finds `x` in the first-level cache if it is a copy.
 pub(super) fn paired_halves_pay<T: Element>(src: &Source<T>, panel: usize) -> bool {
     src.x_stride == panel && src.steps <= MOST_PAIRED && src.batch > 1
 }
-
-/// The most steps for which they do.
-const MOST_PAIRED: usize = 24;
 
 /// Up to so many examples of tall tiles go by [`few_examples`].
 const FEW_EXAMPLES: usize = 4;

@@ -9,7 +9,8 @@
 //! broadcast is for four products, and moments 6 x 2 (two sums each, and the products), with 16 registers 6 x 2 and
 //! 3 x 2; of rows left over fewer, and wider; a sequence ([`super::sequence`]) holds `g` as well, so 10 x 1 or 4 x 2, or
 //! 12 x 2, or 6 x 2 of two examples, if it is long enough that both sums can wait in memory meanwhile (with 16 registers
-//! they always do, and 6 x 2 of one example it is: twelve products at a time keep the multipliers busy, four do not).
+//! they always do, and 6 x 2 of one example it is, or 3 x 2 of two: twelve products at a time keep the multipliers busy, four
+//! do not).
 //! With 32 registers of one element, 2 x 4 of everything; the backend may bring that loop in assembly ([`Loops`]). Where a
 //! vector takes one slot of two multipliers, as on Intel's CPUs, every instruction beside them may take one from them:
 //! what is known when the loop is compiled need not be added up.
