@@ -351,7 +351,8 @@ impl<'a, T: Element> Forward<'a, T> {
             let held = held.as_mut_ptr().cast::<[[[S::V; G]; C]; R]>();
             let (most, least) = const { part::<T>(R, C, G) };
             let long = !copied && n == 1 && self.inputs >= least;
-            let columns = evenly(self.inputs, most.max(1)).next_multiple_of(REDUCTION_LANES);
+            let columns = if long { evenly(self.inputs, most) } else { 0 };
+            let columns = columns.next_multiple_of(REDUCTION_LANES);
             while const { part::<T>(R, C, G).0 > 0 } && long && row + 2 * R <= end {
                 let tiles = HELD.min((end - row) / R);
                 let mut i = 0;

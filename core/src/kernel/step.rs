@@ -387,7 +387,7 @@ fn most_fused<T: Element, const SECOND: bool>(dims: Dims) -> usize {
     let bytes = dims.outputs.saturating_mul(dims.inputs).saturating_mul(size_of::<T>());
     if bytes > 4 * FAR {
         // (Long runs come faster from memory by the stack, once there is time to fetch them.)
-        if dims.inputs * size_of::<T>() < PAGE / 2 { 16 } else { SOON - 1 }
+        if dims.inputs < PAGE / 2 / size_of::<T>() { 16 } else { SOON - 1 }
     } else if bytes >= FAR / 8 {
         SHALLOW_NARROW
     } else if SECOND {
