@@ -23,6 +23,7 @@ pub(crate) mod rule;
 pub(crate) mod sequence;
 pub(crate) mod shape;
 pub(crate) mod squares;
+mod stack;
 mod stages;
 pub(crate) mod step;
 pub(crate) mod sweep;

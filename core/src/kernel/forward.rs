@@ -14,6 +14,7 @@ use core::mem::MaybeUninit;
 use super::columns;
 use super::plan::{CACHES, FAR, evenly};
 use super::row::fetch_lines;
+use super::stack::{COPY_BYTES, with_room};
 use super::vectors::advance;
 use crate::dims::check;
 use crate::simd::{REDUCTION_LANES, Simd};
@@ -545,26 +546,12 @@ const AHEAD: usize = 256;
 /// Rows of `x` from which on a few rows of `W` are copied.
 const MANY: usize = 48;
 
-/// Bytes for them on the stack.
-const COPY_BYTES: usize = if CACHES { 64 << 10 } else { 0 };
-
 /// How many of `rows` fit so many bytes: all of them, or a multiple of so many. (Small products are spared the division.)
 #[inline(always)]
 pub(super) fn fit<T>(bytes: usize, rows: usize, inputs: usize, multiple: usize) -> usize {
     let room = bytes / size_of::<T>();
     let all = rows * inputs <= room;
     if all { rows } else { room / inputs.max(1) / multiple * multiple }
-}
-
-/// Memory for rows of `W`, aligned to cache lines.
-#[repr(align(64))]
-struct Room<const BYTES: usize>([MaybeUninit<u8>; BYTES]);
-
-/// Calls `f` with so many bytes of stack. (Not inlined: small products need not touch so much of it.)
-#[inline(never)]
-pub(super) fn with_room<T, const BYTES: usize>(f: impl FnOnce(*mut T)) {
-    let mut room = Room([const { MaybeUninit::uninit() }; BYTES]);
-    f(room.0.as_mut_ptr().cast());
 }
 
 /// Whether `W` is rather read from copies of its rows, whose vectors do not lie across two lines of the cache.

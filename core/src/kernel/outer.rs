@@ -7,10 +7,10 @@
 
 use core::ptr::slice_from_raw_parts_mut;
 
-use super::forward::with_room;
 use super::moments::{GradKernel, source};
-use super::plan::{self, CACHES, LINE};
+use super::plan::{self, LINE};
 use super::row::ahead_from;
+use super::stack::{COPY_BYTES, with_room};
 use super::sweep::sweep;
 use super::tile::{Ends, Out};
 use crate::dims::check;
@@ -20,9 +20,6 @@ use crate::{Batch, Dims, Element, Error, Isa};
 /// Bytes of output from which stores pass the caches by: more than most third-level caches. Streaming
 /// loses badly in cache.
 const STREAM_BYTES: usize = 32 << 20;
-
-/// Bytes of stack for copies of `x` and `dy` of sequences.
-const COPY_BYTES: usize = if CACHES { 64 << 10 } else { 0 };
 
 /// The per-example gradients: `G[b,j,i]` is the rounded product `c[b] dy[b,0,j] x[b,0,i]`, then
 /// `fma` over the further steps.

@@ -369,22 +369,19 @@ fn short<const SECOND: bool>(shape: &Shape) -> usize {
 
 /// Whether the optimizer should take the sums out of the registers. (Not for short rows, nor for few of them if one by one
 /// some are left over that a lower tile has room for: there is none that is fused.)
-fn fusing_pays<T: Element, const SECOND: bool>(isa: Isa, dims: Dims) -> bool {
-    // SAFETY: it has no conditions.
-    let shape = unsafe { T::shape(isa) };
+fn fusing_pays<T: Element, const SECOND: bool>(shape: Shape, dims: Dims, bytes: usize) -> bool {
     let [tall, rows, rest] = shape.grad;
     let over = dims.outputs % rows.max(1) >= rest || dims.outputs == 2 * rest;
     let lonely = !SECOND && over && dims.outputs <= 4 * tall && dims.batch >= tall;
     !lonely
         && shape.holds_sums()
         && dims.inputs >= short::<SECOND>(&shape)
-        && (shape.registers >= 32 || dims.batch <= most_fused::<T, SECOND>(dims))
+        && (shape.registers >= 32 || dims.batch <= most_fused::<T, SECOND>(dims, bytes))
 }
 
 /// The most examples for which it should where there are 16 registers, and each update pushes sums of the next tile out:
 /// some if parameters come from afar, else those for which there is little to sum.
-fn most_fused<T: Element, const SECOND: bool>(dims: Dims) -> usize {
-    let bytes = dims.outputs.saturating_mul(dims.inputs).saturating_mul(size_of::<T>());
+fn most_fused<T: Element, const SECOND: bool>(dims: Dims, bytes: usize) -> usize {
     if bytes > 4 * FAR {
         // (Long runs come faster from memory by the stack, once there is time to fetch them.)
         if dims.inputs < PAGE / 2 / size_of::<T>() { 16 } else { SOON - 1 }
@@ -462,7 +459,8 @@ where
     let ends = Ends::of(Fold { scale: layer.scale, ..Fold::fresh() });
     let apart = parts::pays::<T>(isa, dims, SECOND, scratch.len());
     // SAFETY: it has no conditions.
-    let narrow = CACHES && is_narrow::<T>(unsafe { T::shape(isa) });
+    let shape = CACHES.then(|| unsafe { T::shape(isa) });
+    let narrow = shape.is_some_and(is_narrow::<T>);
     let bytes = outputs.saturating_mul(inputs).saturating_mul(size_of::<T>());
     let mut kernel = StepKernel::<T, O, SECOND, SEQUENCE> {
         optimizer,
@@ -470,12 +468,11 @@ where
         write: layer.non_finite == NonFinite::Propagate,
         stride: inputs,
         beyond: bytes >= BEYOND,
-        fused: CACHES
-            && layer.non_finite == NonFinite::Propagate
+        fused: layer.non_finite == NonFinite::Propagate
             && layer.batch.dims.steps == 1
             && layer.batch.example_weights.is_none()
             && optimizer.is_plain()
-            && fusing_pays::<T, SECOND>(isa, layer.batch.dims),
+            && shape.is_some_and(|shape| fusing_pays::<T, SECOND>(shape, dims, bytes)),
         sums: if !CACHES || narrow { SUMS } else { SUMS / 2 },
         fetching: fetching(narrow, bytes, inputs.saturating_mul(size_of::<T>())),
         bad: usize::MAX,
